@@ -1,0 +1,1 @@
+"""Composition roots: build the parts, join them, run them."""

@@ -1,0 +1,1 @@
+"""From events to wanted rules, without a device."""

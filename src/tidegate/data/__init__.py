@@ -1,0 +1,1 @@
+"""What everything else talks about: addresses, fields, blocks and batches."""

@@ -1,0 +1,1 @@
+"""Analytics over batches; knows no packets and no peers."""

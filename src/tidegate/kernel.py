@@ -1,0 +1,43 @@
+"""How array functions are compiled: `@kernel` for those that Python calls, `@inline` for those that kernels call.
+
+Every kernel releases the interpreter lock, is cached on disk and checks each index against its array, because kernels
+read bytes that strangers send. Nothing is compiled at import: `compile_kernels` does it at start, for a literal list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar, cast
+
+import numba
+
+__all__ = ["compile_kernels", "inline", "kernel"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS = {"nogil": True, "cache": True, "boundscheck": True, "error_model": "numpy"}
+
+
+def kernel(signature: str) -> Callable[[F], F]:
+    """Mark an array function that Python calls; `signature` is what `compile_kernels` compiles it for."""
+
+    def mark(function: F) -> F:
+        dispatcher = numba.njit(**_OPTIONS)(function)
+        dispatcher.tidegate_signature = signature
+        return cast("F", dispatcher)
+
+    return mark
+
+
+def inline(function: F) -> F:
+    """Mark a function that only kernels call; it is compiled with them."""
+    return cast("F", numba.njit(**_OPTIONS)(function))
+
+
+def compile_kernels(kernels: Iterable[Callable[..., Any]]) -> Iterator[str]:
+    """Compile each kernel (or load it from the cache on disk), yielding its name before the work is done."""
+    for function in kernels:
+        yield function.__name__
+        compile_now = getattr(function, "compile", None)  # absent when NUMBA_DISABLE_JIT is set
+        if compile_now is not None:
+            compile_now(cast("Any", function).tidegate_signature)

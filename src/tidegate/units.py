@@ -1,0 +1,15 @@
+"""Numbers that could be mixed up, each a type of its own."""
+
+from __future__ import annotations
+
+from typing import NewType
+
+__all__ = ["Asn", "IfIndex", "Nanoseconds", "Octets", "Seconds"]
+
+Asn = NewType("Asn", int)
+IfIndex = NewType("IfIndex", int)
+Octets = NewType("Octets", int)
+
+# Times are event times: since 1970 UTC as the receiver or the capture stamped them, never read from a clock inside.
+Nanoseconds = NewType("Nanoseconds", int)
+Seconds = NewType("Seconds", float)

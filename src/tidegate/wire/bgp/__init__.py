@@ -1,0 +1,1 @@
+"""BGP-4 and FlowSpec: codec and state machine."""

@@ -1,0 +1,1 @@
+"""Sampled packet headers, readable and as column kernels."""
