@@ -15,7 +15,7 @@ __all__ = ["compile_kernels", "inline", "kernel"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_OPTIONS = {"nogil": True, "cache": True, "boundscheck": True, "error_model": "numpy"}
+_OPTIONS: Any = {"nogil": True, "cache": True, "boundscheck": True, "error_model": "numpy"}
 
 
 def kernel(signature: str) -> Callable[[F], F]:
