@@ -1,0 +1,109 @@
+"""An IP prefix as BGP carries it: octets and a length, with its text and wire forms.
+
+Answers for: RFC 4271 section 4.3 (withdrawn routes, NLRI), RFC 4760 section 5, RFC 7911 section 3 (path identifiers).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+import msgspec
+
+from tidegate.errors import EncodeError, TextError
+from tidegate.wire.bgp.constants import Afi
+from tidegate.wire.cursor import Reader
+
+__all__ = [
+    "Prefix",
+    "address_octets",
+    "address_text",
+    "decode_prefix",
+    "encode_prefix",
+    "mask",
+    "parse_address",
+    "parse_prefix",
+]
+
+BITS = {Afi.IPV4: 32, Afi.IPV6: 128}
+
+
+class Prefix(msgspec.Struct, frozen=True, order=True):
+    """`address` holds 4 or 16 octets with the bits past `length` zero; `path_id` is ADD-PATH's, 0 without it."""
+
+    address: bytes
+    length: int
+    path_id: int = 0
+
+    @property
+    def afi(self) -> Afi:
+        """The address family, told by the width of the address."""
+        return Afi.IPV4 if len(self.address) == 4 else Afi.IPV6
+
+    def __str__(self) -> str:
+        return f"{address_text(self.address)}/{self.length}"
+
+
+def mask(address: bytes, length: int) -> bytes:
+    """Return `address` with every bit past `length` zero."""
+    spare = 8 * len(address) - length
+    return (int.from_bytes(address, "big") >> spare << spare).to_bytes(len(address), "big")
+
+
+def address_text(address: bytes) -> str:
+    """Return the text of 4 or 16 octets (RFC 5952 for IPv6)."""
+    return str(ipaddress.ip_address(address))
+
+
+def address_octets(text: str) -> bytes:
+    """Return the octets of an address's text; `ValueError` where it is none."""
+    return ipaddress.ip_address(text).packed
+
+
+def parse_address(text: str) -> bytes:
+    """Return the octets of an address a user wrote; `TextError` where it is none."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        raise TextError(text, 0, "not an IPv4 or IPv6 address") from None
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+        raise TextError(text, text.index("%"), "a zone index has no place in a route")
+    return address.packed
+
+
+def parse_prefix(text: str) -> Prefix:
+    """Return the prefix a user wrote; a bare address is a host route; set bits past the length are refused."""
+    head, slash, tail = text.partition("/")
+    address = parse_address(head)
+    most = 8 * len(address)
+    if not slash:
+        return Prefix(address, most)
+    if not (tail.isascii() and tail.isdigit()) or int(tail) > most:
+        raise TextError(text, len(head) + 1, f"the prefix length is a number from 0 to {most}")
+    length = int(tail)
+    if mask(address, length) != address:
+        inside = Prefix(mask(address, length), length)
+        raise TextError(text, 0, "address bits are set past the prefix length", f"did you mean {inside}?")
+    return Prefix(address, length)
+
+
+def decode_prefix(reader: Reader, afi: Afi, *, with_path_id: bool = False) -> Prefix:
+    """Read one prefix; bits past its length are cleared (RFC 4271 section 4.3 calls them irrelevant).
+
+    `ValueError` where the length is over the family's, `DecodeError` where octets are missing.
+    """
+    path_id = reader.u32() if with_path_id else 0
+    length = reader.u8()
+    most = BITS[afi]
+    if length > most:
+        raise ValueError(f"prefix length {length} is over {most}")
+    octets = reader.take((length + 7) // 8)
+    return Prefix(mask(octets.ljust(most // 8, b"\0"), length), length, path_id)
+
+
+def encode_prefix(prefix: Prefix) -> bytes:
+    """Return the wire form of a prefix without path identifier; `EncodeError` where its parts do not agree."""
+    if len(prefix.address) not in {4, 16} or not 0 <= prefix.length <= 8 * len(prefix.address):
+        raise EncodeError(f"prefix length {prefix.length} does not fit {len(prefix.address)} octets of address")
+    if mask(prefix.address, prefix.length) != prefix.address:
+        raise EncodeError(f"{prefix} has bits set past its length")
+    return bytes((prefix.length,)) + prefix.address[: (prefix.length + 7) // 8]

@@ -1,0 +1,317 @@
+"""UPDATE messages: routes from bytes and to bytes, given what the session negotiated.
+
+Decoding applies RFC 7606: what can be lived with is in `Update.problems`, routes to be treated as withdrawn are already
+among the withdrawn, and only what ends the session raises. Encoding writes one kind of reachability a message and one
+route a message, because large UPDATEs full of rules have brought receivers down.
+
+Answers for: RFC 4271 sections 4.3, 5 and 6.3, RFC 4724 section 2 (End-of-RIB), RFC 4760, RFC 6793 section 4.2.3,
+RFC 7606 sections 3 and 5, RFC 7911 section 3, RFC 8955 sections 4 and 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from tidegate.errors import DecodeError, EncodeError, SessionReset
+from tidegate.wire.bgp.attributes import (
+    Attributes,
+    MpReach,
+    MpUnreach,
+    Problem,
+    Reaction,
+    Segment,
+    decode_attributes,
+    encode_attributes,
+)
+from tidegate.wire.bgp.communities import encode_action
+from tidegate.wire.bgp.constants import (
+    Afi,
+    AttributeCode,
+    ErrorCode,
+    Family,
+    MessageType,
+    Origin,
+    Safi,
+    SegmentType,
+    UpdateError,
+)
+from tidegate.wire.bgp.flowspec import FlowRule, decode_components, decode_length
+from tidegate.wire.bgp.message import frame
+from tidegate.wire.bgp.open import Negotiated
+from tidegate.wire.bgp.prefix import Prefix, decode_prefix
+from tidegate.wire.bgp.routes import FlowRoute, Route, RouteKey, UnicastRoute, route_key
+from tidegate.wire.cursor import Reader, Writer
+
+__all__ = [
+    "Destination",
+    "Routes",
+    "Update",
+    "decode_update",
+    "encode_announce",
+    "encode_end_of_rib",
+    "encode_withdraw",
+]
+
+Destination = Prefix | FlowRule
+_DEFAULT_LOCAL_PREF: Final = 100
+_MOST_ASNS: Final = 255  # in one segment
+_NEXT_HOP_OCTETS: Final = {Family.IPV4_UNICAST: (4,), Family.IPV6_UNICAST: (16, 32)}  # RFC 2545 section 3
+_HOPS: Final[Mapping[SegmentType, Callable[[tuple[int, ...]], int]]] = MappingProxyType(
+    {
+        SegmentType.SEQUENCE: len,
+        SegmentType.SET: lambda _: 1,
+        SegmentType.CONFED_SEQUENCE: lambda _: 0,
+        SegmentType.CONFED_SET: lambda _: 0,
+    }
+)
+
+
+class Routes(msgspec.Struct, frozen=True):
+    """Destinations of one family; `next_hop` is empty for withdrawn ones and for FlowSpec."""
+
+    family: Family
+    destinations: tuple[Destination, ...]
+    next_hop: bytes = b""
+
+
+class Update(msgspec.Struct, frozen=True):
+    """One decoded UPDATE. `problems` tells what was discarded, skipped or treated as withdrawn, and why."""
+
+    announced: tuple[Routes, ...] = ()
+    withdrawn: tuple[Routes, ...] = ()
+    attributes: Attributes = Attributes()
+    problems: tuple[Problem, ...] = ()
+    end_of_rib: Family | None = None
+
+
+def decode_update(body: bytes, negotiated: Negotiated) -> Update:
+    """Read an UPDATE's body; `SessionReset` 3/x where the rest of the stream can no longer be trusted."""
+    reader = Reader(body)
+    try:
+        withdrawn = reader.window(reader.u16())
+        block = reader.window(reader.u16())
+    except DecodeError as error:
+        raise SessionReset(ErrorCode.UPDATE, UpdateError.ATTRIBUTE_LIST, reason=f"lengths: {error}") from None
+    if not len(withdrawn) and not len(block) and not len(reader):
+        return Update(end_of_rib=Family.IPV4_UNICAST)
+    attributes, problems = decode_attributes(block, negotiated)
+    attributes = _merge_as4(attributes, negotiated)
+    found: list[Problem] = list(problems)
+    gone = _plain(withdrawn, negotiated, b"") + _mp_unreach(attributes.mp_unreach, negotiated, found)
+    here = _plain(reader, negotiated, attributes.next_hop or b"") + _mp_reach(attributes.mp_reach, negotiated, found)
+    found += _missing(attributes, here)
+    marker = _end_of_rib(attributes, gone, here)
+    return _react(Update(here, () if marker else gone, attributes, tuple(found), marker))
+
+
+def _plain(reader: Reader, negotiated: Negotiated, next_hop: bytes) -> tuple[Routes, ...]:
+    if not len(reader):
+        return ()
+    with_path_id = Family.IPV4_UNICAST in negotiated.add_path_receive
+    try:
+        prefixes = _prefixes(reader, Family.IPV4_UNICAST, with_path_id=with_path_id)
+    except (DecodeError, ValueError) as error:
+        raise SessionReset(ErrorCode.UPDATE, UpdateError.NETWORK_FIELD, reason=f"prefixes: {error}") from None
+    return (Routes(Family.IPV4_UNICAST, prefixes, next_hop),)
+
+
+def _prefixes(reader: Reader, family: Family, *, with_path_id: bool) -> tuple[Prefix, ...]:
+    prefixes = []
+    while len(reader):
+        prefixes.append(decode_prefix(reader, family.afi, with_path_id=with_path_id))
+    return tuple(prefixes)
+
+
+def _mp_reach(value: MpReach | None, negotiated: Negotiated, problems: list[Problem]) -> tuple[Routes, ...]:
+    if value is None:
+        return ()
+    family = _agreed(value.afi, value.safi, negotiated, problems)
+    if family is None:
+        return ()
+    lengths = _NEXT_HOP_OCTETS.get(family)
+    if lengths is not None and len(value.next_hop) not in lengths:  # RFC 7606 7.11
+        reason = f"{family.label} next hop of {len(value.next_hop)} octets"
+        raise SessionReset(ErrorCode.UPDATE, UpdateError.OPTIONAL_ATTRIBUTE, reason=reason)
+    return (Routes(family, _destinations(value.nlri, family, negotiated, problems), value.next_hop),)
+
+
+def _mp_unreach(value: MpUnreach | None, negotiated: Negotiated, problems: list[Problem]) -> tuple[Routes, ...]:
+    if value is None:
+        return ()
+    family = _agreed(value.afi, value.safi, negotiated, problems)
+    if family is None:
+        return ()
+    return (Routes(family, _destinations(value.nlri, family, negotiated, problems)),)
+
+
+def _agreed(afi: int, safi: int, negotiated: Negotiated, problems: list[Problem]) -> Family | None:
+    family = Family.of(afi, safi)
+    if family in negotiated.families:
+        return family
+    problems.append(Problem(Reaction.DISCARD, f"family {afi}/{safi}", "not negotiated"))  # RFC 4760 section 6
+    return None
+
+
+def _destinations(
+    nlri: bytes, family: Family, negotiated: Negotiated, problems: list[Problem]
+) -> tuple[Destination, ...]:
+    reader = Reader(nlri)
+    try:
+        if family.safi is Safi.FLOWSPEC:
+            return _rules(reader, family, problems)
+        return _prefixes(reader, family, with_path_id=family in negotiated.add_path_receive)
+    except (DecodeError, ValueError) as error:
+        reason = f"{family.label}: {error}"
+        raise SessionReset(ErrorCode.UPDATE, UpdateError.OPTIONAL_ATTRIBUTE, reason=reason) from None
+
+
+def _rules(reader: Reader, family: Family, problems: list[Problem]) -> tuple[FlowRule, ...]:
+    """Read rules to the end; one that is malformed inside a good length is left out and counted, the others stay."""
+    rules = []
+    while len(reader):
+        body = reader.window(decode_length(reader))
+        try:
+            rules.append(decode_components(body, family.afi))
+        except DecodeError as error:
+            problems.append(Problem(Reaction.DISCARD, "flowspec rule", error.reason))
+    return tuple(rules)
+
+
+def _missing(attributes: Attributes, announced: Iterable[Routes]) -> list[Problem]:
+    """Return a problem for each well-known attribute that announced routes need and lack (RFC 7606 3 d)."""
+    if not announced:
+        return []
+    absent = [name for name in ("origin", "as_path") if getattr(attributes, name) is None]
+    if any(routes.family is Family.IPV4_UNICAST and not routes.next_hop for routes in announced):
+        absent.append("next_hop")
+    return [Problem(Reaction.WITHDRAW, name, "missing well-known attribute") for name in absent]
+
+
+def _end_of_rib(attributes: Attributes, gone: tuple[Routes, ...], here: tuple[Routes, ...]) -> Family | None:
+    if here or len(gone) != 1 or gone[0].destinations or attributes.mp_unreach is None:
+        return None
+    lone = attributes == Attributes(mp_unreach=attributes.mp_unreach) and not attributes.mp_unreach.nlri
+    return gone[0].family if lone else None
+
+
+def _react(update: Update) -> Update:
+    """Turn announced into withdrawn where RFC 7606 says so; reset where there is nothing to withdraw (its 5.2)."""
+    worst = max(update.problems, key=lambda problem: problem.reaction, default=None)
+    if worst is None or worst.reaction is not Reaction.WITHDRAW:
+        return update
+    if not update.announced and update.attributes.mp_reach is None:
+        reason = f"{worst.part}: {worst.reason}"
+        raise SessionReset(ErrorCode.UPDATE, UpdateError.ATTRIBUTE_LIST, reason=reason)
+    withdrawn = update.withdrawn + tuple(Routes(routes.family, routes.destinations) for routes in update.announced)
+    return msgspec.structs.replace(update, announced=(), withdrawn=withdrawn)
+
+
+def _merge_as4(attributes: Attributes, negotiated: Negotiated) -> Attributes:
+    """Put the four-octet path together from AS_PATH and AS4_PATH of an old speaker (RFC 6793 4.2.3)."""
+    if negotiated.four_octet_as or attributes.as4_path is None or attributes.as_path is None:
+        return attributes
+    surplus = _hops(attributes.as_path) - _hops(attributes.as4_path)
+    if surplus < 0:
+        return attributes
+    lead: list[Segment] = []
+    for segment in attributes.as_path:
+        if surplus <= 0:
+            break
+        ordered = segment.type is SegmentType.SEQUENCE
+        lead.append(Segment(segment.type, segment.asns[:surplus]) if ordered else segment)
+        surplus -= _hops((segment,))
+    return msgspec.structs.replace(attributes, as_path=(*lead, *attributes.as4_path))
+
+
+def _hops(path: Iterable[Segment]) -> int:
+    """Count as RFC 4271 9.1.2.2 and RFC 5065 5.3 do: a set is one hop, a confederation none."""
+    return sum(_HOPS[segment.type](segment.asns) for segment in path)
+
+
+def encode_announce(route: Route, negotiated: Negotiated) -> bytes:
+    """Return the UPDATE that announces one route; `EncodeError` where a value does not fit."""
+    key = route_key(route)
+    attributes = _attributes(route, key, negotiated)
+    plain = key.nlri if key.family is Family.IPV4_UNICAST else b""
+    return _frame(b"", encode_attributes(attributes, negotiated), plain, negotiated)
+
+
+def encode_withdraw(key: RouteKey, negotiated: Negotiated) -> bytes:
+    """Return the UPDATE that withdraws one route; it needs no other attribute (RFC 4760 section 4)."""
+    if key.family is Family.IPV4_UNICAST:
+        return _frame(key.nlri, b"", b"", negotiated)
+    unreach = Attributes(mp_unreach=MpUnreach(key.family.afi, key.family.safi, key.nlri))
+    return _frame(b"", encode_attributes(unreach, negotiated), b"", negotiated)
+
+
+def encode_end_of_rib(family: Family) -> bytes:
+    """Return the End-of-RIB marker of a family (RFC 4724 section 2)."""
+    if family is Family.IPV4_UNICAST:
+        return frame(MessageType.UPDATE, bytes(4))
+    flags, code, octets = 0x80, AttributeCode.MP_UNREACH, bytes((0, family.afi, family.safi))
+    return frame(MessageType.UPDATE, bytes((0, 0, 0, 6, flags, code, len(octets))) + octets)
+
+
+def _frame(withdrawn: bytes, attributes: bytes, nlri: bytes, negotiated: Negotiated) -> bytes:
+    out = Writer()
+    out.u16(len(withdrawn))
+    out.put(withdrawn)
+    out.u16(len(attributes))
+    out.put(attributes)
+    out.put(nlri)
+    return frame(MessageType.UPDATE, out.bytes(), limit=negotiated.limit)
+
+
+def _attributes(route: Route, key: RouteKey, negotiated: Negotiated) -> Attributes:
+    path = _path(route, negotiated)
+    local_pref = _DEFAULT_LOCAL_PREF if route.local_pref is None else route.local_pref
+    old = not negotiated.four_octet_as and any(asn >= 1 << 16 for segment in path for asn in segment.asns)
+    common = Attributes(
+        origin=Origin.IGP,
+        as_path=path,
+        local_pref=local_pref if negotiated.internal else None,
+        communities=route.communities,
+        large=route.large,
+        as4_path=path if old else None,
+    )
+    match route:
+        case UnicastRoute():
+            return _unicast(common, route, key)
+        case FlowRoute():
+            return _flow(common, route, key)
+
+
+def _unicast(common: Attributes, route: UnicastRoute, key: RouteKey) -> Attributes:
+    plain = key.family is Family.IPV4_UNICAST
+    reach = MpReach(Afi.IPV6, Safi.UNICAST, route.next_hop, key.nlri)
+    return msgspec.structs.replace(
+        common,
+        origin=route.origin,
+        med=route.med,
+        next_hop=route.next_hop if plain else None,
+        mp_reach=None if plain else reach,
+    )
+
+
+def _flow(common: Attributes, route: FlowRoute, key: RouteKey) -> Attributes:
+    widths = [len(encode_action(action)) for action in route.actions]
+    return msgspec.structs.replace(
+        common,
+        mp_reach=MpReach(key.family.afi, key.family.safi, route.next_hop, key.nlri),
+        extended=tuple(action for action, width in zip(route.actions, widths, strict=True) if width == 8),
+        ipv6_extended=tuple(action for action, width in zip(route.actions, widths, strict=True) if width == 20),
+    )
+
+
+def _path(route: Route, negotiated: Negotiated) -> tuple[Segment, ...]:
+    """Put this speaker's AS in front for an external peer (RFC 4271 5.1.2), unless the path starts with it."""
+    asns = route.as_path if isinstance(route, UnicastRoute) else ()
+    if not negotiated.internal and asns[:1] != (negotiated.local_as,):
+        asns = (negotiated.local_as, *asns)
+    if len(asns) > _MOST_ASNS:
+        raise EncodeError(f"an AS path of {len(asns)} ASes is over {_MOST_ASNS}")
+    return (Segment(SegmentType.SEQUENCE, asns),) if asns else ()
