@@ -1,0 +1,170 @@
+r"""Filters of flow definitions: text to frozen types and back.
+
+    filter     := term { '|' term }
+    term       := fact { '&' fact }
+    fact       := '(' filter ')' | comparison
+    comparison := expr ( '=' | '!=' | '~' | '!~' ) text { ',' text }
+
+`expr` is that of `tidegate.engine.expressions`. In the texts of `=` a backslash makes `, & | ( ) = ~ !`, space and
+itself ordinary, and elsewhere stands for itself. Spaces around tokens do not count.
+
+Regular expressions (`~`) are Python's `re`, matched against the whole text. Inside their own parentheses, brackets and
+braces, and behind a backslash, `& | ,` belong to the expression. They differ from Java's in that there are no
+`\p{...}`, `\h`, `\R`, `\Q...\E` and no set operations (`[a-z&&[^b]]`); each of these is an error, none is misread.
+They run on text from the network: one that backtracks without end is the user's to avoid.
+
+Nothing but `TextError` is raised for any text.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from typing import assert_never
+
+from tidegate.engine.definition import And, Compare, FilterExpr, Op, Or
+from tidegate.engine.expressions import format_expr, read_expr
+from tidegate.engine.scanner import MAX_DEPTH, Scanner, escape
+from tidegate.errors import TextError
+
+__all__ = ["format_filter", "parse_filter"]
+
+_STOPS = "=!~&|()"
+_SPECIALS = ",&|()=~!\\"  # what a backslash may stand before in the text of a comparison
+_CLOSING = {"(": ")", "[": "]", "{": "}"}
+
+
+def parse_filter(text: str) -> FilterExpr | None:
+    """Return the filter, or None where the text is empty."""
+    scan = Scanner(text)
+    if not scan.skip_spaces():
+        return None
+    parsed = _or(scan)
+    scan.end("& or | or the end of the filter")
+    return parsed
+
+
+def _or(scan: Scanner) -> FilterExpr:
+    terms = [_and(scan)]
+    while scan.skip_spaces() and scan.take("|"):
+        terms.append(_and(scan))
+    return Or(tuple(terms)) if len(terms) > 1 else terms[0]
+
+
+def _and(scan: Scanner) -> FilterExpr:
+    terms = [_fact(scan)]
+    while scan.skip_spaces() and scan.take("&"):
+        terms.append(_fact(scan))
+    return And(tuple(terms)) if len(terms) > 1 else terms[0]
+
+
+def _fact(scan: Scanner) -> FilterExpr:
+    if scan.skip_spaces() == "(":
+        return scan.nested(lambda: _or(scan), ")")
+    lhs = read_expr(scan, _STOPS)
+    scan.skip_spaces()
+    op = next((op for op in (Op.NOT_EQUAL, Op.NOT_MATCH, Op.EQUAL, Op.MATCH) if scan.take(op.value)), None)
+    if op is None:
+        raise scan.unexpected("one of = != ~ !~")
+    read = _regex if op in (Op.MATCH, Op.NOT_MATCH) else _plain
+    values = [read(scan)]
+    while scan.take(","):
+        values.append(read(scan))
+    return Compare(lhs, op, tuple(values))
+
+
+def _plain(scan: Scanner) -> str:
+    """Read one text of `=`."""
+    if scan.skip_spaces() in ("=", "~", "!") and scan.peek():
+        raise scan.unexpected("a text behind the operator")
+    column = scan.at
+    letters: list[str] = []
+    kept = 0
+    while (letter := scan.peek()) and letter not in ",&|()":
+        following = scan.text[scan.at + 1 : scan.at + 2]
+        escaped = letter == "\\" and following != "" and (following in _SPECIALS or following.isspace())
+        letters.append(following if escaped else letter)
+        kept = len(letters) if escaped or not letter.isspace() else kept
+        scan.at += 1 + escaped
+    if not kept:
+        raise scan.fail("a text to compare with is missing", column)
+    return "".join(letters[:kept])
+
+
+def _regex(scan: Scanner) -> str:
+    """Read one regular expression and check that it compiles."""
+    scan.skip_spaces()
+    column = scan.at
+    scan.at = _regex_end(scan.text, scan.at)
+    pattern = scan.text[column : scan.at].rstrip()
+    if not pattern:
+        raise scan.fail("a regular expression is missing", column)
+    if pattern.endswith("\\") and scan.text[column + len(pattern) : scan.at]:
+        pattern += scan.text[column + len(pattern)]  # the space is escaped
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Python warns of what it reads otherwise than others do
+            re.compile(pattern)
+    except re.error as error:
+        raise scan.fail(f"bad regular expression: {error.msg}", column + (error.pos or 0)) from None
+    except (FutureWarning, DeprecationWarning) as warning:
+        raise scan.fail(f"bad regular expression: {warning}", column, "put a backslash before it") from None
+    except (RecursionError, OverflowError) as error:
+        raise scan.fail(f"bad regular expression: {error}", column) from None
+    return pattern
+
+
+def _regex_end(text: str, start: int) -> int:
+    """Return where a regular expression ends: at the first , & | ( ) that is not inside it."""
+    closing: list[str] = []
+    at = start
+    while at < len(text):
+        letter = text[at]
+        in_set = closing[-1:] == ["]"]
+        if letter == "\\":
+            at += 2
+            continue
+        if closing and letter == closing[-1]:
+            closing.pop()
+        elif letter in _CLOSING and not in_set:
+            closing.append(_CLOSING[letter])
+            if len(closing) > MAX_DEPTH:
+                raise TextError(text, at, f"brackets nest at most {MAX_DEPTH} deep")
+            at += _set_head(text, at + 1) if letter == "[" else 0
+        elif letter in ",&|)" and not closing:
+            return at
+        at += 1
+    return min(at, len(text))
+
+
+def _set_head(text: str, at: int) -> int:
+    """Return how many characters at the start of a set do not end it: `]` is plain there."""
+    negated = text.startswith("^", at)
+    return negated + text.startswith("]", at + negated)
+
+
+def format_filter(parsed: FilterExpr | None) -> str:
+    """Return the text of a filter, empty for None."""
+    match parsed:
+        case None:
+            return ""
+        case Compare(lhs, op, values):
+            plain = op in (Op.EQUAL, Op.NOT_EQUAL)
+            texts = [escape(value, _SPECIALS) if plain else _format_regex(value) for value in values]
+            return f"{format_expr(lhs)}{op.value}{','.join(texts)}"
+        case And(terms):
+            return "&".join(_format_term(term, (And, Or)) for term in terms)
+        case Or(terms):
+            return "|".join(_format_term(term, (Or,)) for term in terms)
+        case _:
+            assert_never(parsed)
+
+
+def _format_term(term: FilterExpr, bracketed: tuple[type, ...]) -> str:
+    text = format_filter(term)
+    return f"({text})" if isinstance(term, bracketed) else text
+
+
+def _format_regex(pattern: str) -> str:
+    whole = _regex_end(pattern, 0) == len(pattern) and pattern == pattern.strip()
+    return pattern if whole else f"(?:{pattern})"
