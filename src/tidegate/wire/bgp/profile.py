@@ -160,10 +160,13 @@ def _allowed(comparison: Comparison, profile: Profile) -> bool:
 
 def _groups(ops: Sequence[Op]) -> list[tuple[Op, ...]]:
     """Cut the list at each OR: AND binds tighter (RFC 8955 4.2.1.1)."""
-    groups: list[tuple[Op, ...]] = []
+    groups: list[list[Op]] = []
     for op in ops:
-        groups = [*groups[:-1], (*groups[-1], op)] if op.conjunct and groups else [*groups, (op,)]
-    return groups
+        if op.conjunct and groups:
+            groups[-1].append(op)
+        else:
+            groups.append([op])
+    return [tuple(group) for group in groups]
 
 
 def _chunks(groups: Iterable[tuple[Op, ...]], most: int) -> Iterator[tuple[Op, ...]]:

@@ -48,7 +48,7 @@ from tidegate.wire.cursor import Reader, Writer
 
 __all__ = [
     "Destination",
-    "Routes",
+    "RouteGroup",
     "Update",
     "decode_update",
     "encode_announce",
@@ -70,7 +70,7 @@ _HOPS: Final[Mapping[SegmentType, Callable[[tuple[int, ...]], int]]] = MappingPr
 )
 
 
-class Routes(msgspec.Struct, frozen=True):
+class RouteGroup(msgspec.Struct, frozen=True):
     """Destinations of one family; `next_hop` is empty for withdrawn ones and for FlowSpec."""
 
     family: Family
@@ -81,8 +81,8 @@ class Routes(msgspec.Struct, frozen=True):
 class Update(msgspec.Struct, frozen=True):
     """One decoded UPDATE. `problems` tells what was discarded, skipped or treated as withdrawn, and why."""
 
-    announced: tuple[Routes, ...] = ()
-    withdrawn: tuple[Routes, ...] = ()
+    announced: tuple[RouteGroup, ...] = ()
+    withdrawn: tuple[RouteGroup, ...] = ()
     attributes: Attributes = Attributes()
     problems: tuple[Problem, ...] = ()
     end_of_rib: Family | None = None
@@ -108,7 +108,7 @@ def decode_update(body: bytes, negotiated: Negotiated) -> Update:
     return _react(Update(here, () if marker else gone, attributes, tuple(found), marker))
 
 
-def _plain(reader: Reader, negotiated: Negotiated, next_hop: bytes) -> tuple[Routes, ...]:
+def _plain(reader: Reader, negotiated: Negotiated, next_hop: bytes) -> tuple[RouteGroup, ...]:
     if not len(reader):
         return ()
     with_path_id = Family.IPV4_UNICAST in negotiated.add_path_receive
@@ -116,7 +116,7 @@ def _plain(reader: Reader, negotiated: Negotiated, next_hop: bytes) -> tuple[Rou
         prefixes = _prefixes(reader, Family.IPV4_UNICAST, with_path_id=with_path_id)
     except (DecodeError, ValueError) as error:
         raise SessionReset(ErrorCode.UPDATE, UpdateError.NETWORK_FIELD, reason=f"prefixes: {error}") from None
-    return (Routes(Family.IPV4_UNICAST, prefixes, next_hop),)
+    return (RouteGroup(Family.IPV4_UNICAST, prefixes, next_hop),)
 
 
 def _prefixes(reader: Reader, family: Family, *, with_path_id: bool) -> tuple[Prefix, ...]:
@@ -126,7 +126,7 @@ def _prefixes(reader: Reader, family: Family, *, with_path_id: bool) -> tuple[Pr
     return tuple(prefixes)
 
 
-def _mp_reach(value: MpReach | None, negotiated: Negotiated, problems: list[Problem]) -> tuple[Routes, ...]:
+def _mp_reach(value: MpReach | None, negotiated: Negotiated, problems: list[Problem]) -> tuple[RouteGroup, ...]:
     if value is None:
         return ()
     family = _agreed(value.afi, value.safi, negotiated, problems)
@@ -136,16 +136,16 @@ def _mp_reach(value: MpReach | None, negotiated: Negotiated, problems: list[Prob
     if lengths is not None and len(value.next_hop) not in lengths:  # RFC 7606 7.11
         reason = f"{family.label} next hop of {len(value.next_hop)} octets"
         raise SessionReset(ErrorCode.UPDATE, UpdateError.OPTIONAL_ATTRIBUTE, reason=reason)
-    return (Routes(family, _destinations(value.nlri, family, negotiated, problems), value.next_hop),)
+    return (RouteGroup(family, _destinations(value.nlri, family, negotiated, problems), value.next_hop),)
 
 
-def _mp_unreach(value: MpUnreach | None, negotiated: Negotiated, problems: list[Problem]) -> tuple[Routes, ...]:
+def _mp_unreach(value: MpUnreach | None, negotiated: Negotiated, problems: list[Problem]) -> tuple[RouteGroup, ...]:
     if value is None:
         return ()
     family = _agreed(value.afi, value.safi, negotiated, problems)
     if family is None:
         return ()
-    return (Routes(family, _destinations(value.nlri, family, negotiated, problems)),)
+    return (RouteGroup(family, _destinations(value.nlri, family, negotiated, problems)),)
 
 
 def _agreed(afi: int, safi: int, negotiated: Negotiated, problems: list[Problem]) -> Family | None:
@@ -181,7 +181,7 @@ def _rules(reader: Reader, family: Family, problems: list[Problem]) -> tuple[Flo
     return tuple(rules)
 
 
-def _missing(attributes: Attributes, announced: Iterable[Routes]) -> list[Problem]:
+def _missing(attributes: Attributes, announced: Iterable[RouteGroup]) -> list[Problem]:
     """Return a problem for each well-known attribute that announced routes need and lack (RFC 7606 3 d)."""
     if not announced:
         return []
@@ -191,7 +191,7 @@ def _missing(attributes: Attributes, announced: Iterable[Routes]) -> list[Proble
     return [Problem(Reaction.WITHDRAW, name, "missing well-known attribute") for name in absent]
 
 
-def _end_of_rib(attributes: Attributes, gone: tuple[Routes, ...], here: tuple[Routes, ...]) -> Family | None:
+def _end_of_rib(attributes: Attributes, gone: tuple[RouteGroup, ...], here: tuple[RouteGroup, ...]) -> Family | None:
     if here or len(gone) != 1 or gone[0].destinations or attributes.mp_unreach is None:
         return None
     lone = attributes == Attributes(mp_unreach=attributes.mp_unreach) and not attributes.mp_unreach.nlri
@@ -206,7 +206,7 @@ def _react(update: Update) -> Update:
     if not update.announced and update.attributes.mp_reach is None:
         reason = f"{worst.part}: {worst.reason}"
         raise SessionReset(ErrorCode.UPDATE, UpdateError.ATTRIBUTE_LIST, reason=reason)
-    withdrawn = update.withdrawn + tuple(Routes(routes.family, routes.destinations) for routes in update.announced)
+    withdrawn = update.withdrawn + tuple(RouteGroup(routes.family, routes.destinations) for routes in update.announced)
     return msgspec.structs.replace(update, announced=(), withdrawn=withdrawn)
 
 
