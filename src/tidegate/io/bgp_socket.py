@@ -1,0 +1,102 @@
+"""TCP sockets for BGP: address family, MD5 keys and the time-to-live rules, on Linux.
+
+Answers for: RFC 2385 (TCP MD5), RFC 5082 (GTSM).
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+import struct
+from typing import Final
+
+from tidegate.errors import SourceError
+from tidegate.wire.bgp.peer import PeerConfig
+
+__all__ = ["apply_ttl", "dial_socket", "family_of", "listen_socket", "set_md5"]
+
+# Linux numbers that the standard library does not name
+_TCP_MD5SIG: Final = 14
+_IP_MINTTL: Final = 21
+_IPV6_MINHOPCOUNT: Final = 73
+_BACKLOG: Final = 64
+_ADDRESS_OCTETS: Final = 128  # struct sockaddr_storage
+_KEY_OCTETS: Final = 80
+
+
+def family_of(address: str) -> socket.AddressFamily:
+    """Return the socket family of an address's text."""
+    return socket.AF_INET if ipaddress.ip_address(address).version == 4 else socket.AF_INET6
+
+
+def dial_socket(config: PeerConfig) -> socket.socket:
+    """Return an unconnected socket for this peer; `OSError` where an option or the local address cannot be had."""
+    sock = socket.socket(family_of(config.address), socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        apply_ttl(sock, config)
+        if config.md5_key is not None:
+            set_md5(sock, config.address, config.md5_key)
+        if config.local_address is not None:
+            sock.bind((config.local_address, 0))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def listen_socket(address: str, port: int) -> socket.socket:
+    """Return a listening socket; `SourceError` says what to do where the port cannot be had."""
+    family = family_of(address)
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((address, port))
+        sock.listen(_BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise SourceError(f"BGP listener {address} port {port}", _advice(error)) from None
+    return sock
+
+
+def _advice(error: OSError) -> str:
+    if error.errno == errno.EACCES:
+        return "permission denied: ports below 1024 need CAP_NET_BIND_SERVICE; 1179 does not"
+    if error.errno == errno.EADDRINUSE:
+        return "another program has the port: choose another one, or stop it"
+    return os.strerror(error.errno or 0)
+
+
+def apply_ttl(sock: socket.socket, config: PeerConfig) -> None:
+    """Set what this peer's packets carry and, for GTSM, what they must carry."""
+    ttl = 255 if config.gtsm_hops is not None else config.ttl
+    if ttl is None:
+        return
+    least = 0 if config.gtsm_hops is None else 256 - config.gtsm_hops  # RFC 5082 section 3
+    if sock.family == socket.AF_INET:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+        sock.setsockopt(socket.IPPROTO_IP, _IP_MINTTL, least)
+    else:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MINHOPCOUNT, least)
+
+
+def set_md5(sock: socket.socket, address: str, key: str | None) -> None:
+    """Sign and check segments of `address` with `key`; None forgets the key. On a listener, before the SYN comes."""
+    octets = b"" if key is None else key.encode()
+    packed = ipaddress.ip_address(address).packed
+    family = struct.pack("=H", sock.family)
+    where = family + (bytes(2) if len(packed) == 4 else bytes(6)) + packed  # port, and flow information for IPv6
+    option = struct.pack(f"={_ADDRESS_OCTETS}sBBHi{_KEY_OCTETS}s", where, 0, 0, len(octets), 0, octets)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, _TCP_MD5SIG, option)
+    except OSError as error:
+        if key is None and error.errno == errno.ENOENT:
+            return
+        raise SourceError(f"TCP MD5 key of {address}", os.strerror(error.errno or 0)) from None
