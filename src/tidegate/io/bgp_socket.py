@@ -35,7 +35,7 @@ def dial_socket(config: PeerConfig) -> socket.socket:
     """Return an unconnected socket for this peer; `OSError` where an option or the local address cannot be had."""
     sock = socket.socket(family_of(config.address), socket.SOCK_STREAM)
     try:
-        sock.setblocking(False)
+        sock.setblocking(False)  # noqa: FBT003 - the standard library takes it so
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         apply_ttl(sock, config)
         if config.md5_key is not None:
@@ -53,7 +53,7 @@ def listen_socket(address: str, port: int) -> socket.socket:
     family = family_of(address)
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        sock.setblocking(False)
+        sock.setblocking(False)  # noqa: FBT003 - the standard library takes it so
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -276,7 +276,7 @@ def encode_rule(rule: FlowRule) -> bytes:
 
 
 def _encode_component(out: Writer, component: Component, afi: Afi) -> None:
-    out.u8(component.type)
+    out.put(bytes((component.type,)))
     form = KINDS[component.type].form
     match component:
         case PrefixComponent() if form is ValueForm.PREFIX:
@@ -325,7 +325,7 @@ def _put_ops(out: Writer, component: NumericComponent | BitmaskComponent) -> Non
     last = len(ops) - 1
     for place, op in enumerate(ops):
         bits = _END * (place == last) | _AND * op.conjunct | (op.width.bit_length() - 1) << 4
-        out.u8(bits | _meaning(op))
+        out.put(bytes((bits | _meaning(op),)))
         out.uint(op.value, op.width)
 
 

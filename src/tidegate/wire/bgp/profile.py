@@ -9,10 +9,12 @@ exabgp 4.2 and 5.0): a rule outside it resets the session of some of them, with 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeVar, assert_never
 
 import msgspec
+from msgspec import structs
 
 from tidegate.errors import EncodeError, Inexpressible
 from tidegate.wire.bgp.communities import RedirectForm, RtRedirect, TrafficRateBytes, TrafficRatePackets
@@ -26,9 +28,8 @@ from tidegate.wire.bgp.flowspec import (
     NumericComponent,
     NumericOp,
     PrefixComponent,
-    encode_rule,
 )
-from tidegate.wire.bgp.routes import FlowRoute, Route
+from tidegate.wire.bgp.routes import FlowRoute, Route, RouteKey, route_key
 
 __all__ = ["RFC8955", "SAFE", "Profile", "adapt"]
 
@@ -63,31 +64,33 @@ RFC8955: Final = Profile(
 )
 
 
-def adapt(route: Route, profile: Profile) -> tuple[Route, ...]:
-    """Return the routes that stand for `route` at a peer of this profile, at least one.
+def adapt(route: Route, profile: Profile) -> dict[RouteKey, Route]:
+    """Return the routes that stand for `route` at a peer of this profile, at least one, by their keys.
 
-    `Inexpressible` names the part that does not fit; `EncodeError` where the rule is none at all.
+    `Inexpressible` names the part that does not fit; `EncodeError` where the route is none at all.
     """
+    key = route_key(route)
     if not isinstance(route, FlowRoute):
-        return (route,)
-    encode_rule(route.rule)
+        return {key: route}
     _check_actions(route, profile)
     if len(route.rule.components) > profile.max_components:
         raise _refusal(route, f"{len(route.rule.components)} components, over {profile.max_components},", profile)
     choices = [tuple(_fit(component, route, profile)) for component in route.rule.components]
-    parts = 1
-    for choice in choices:
-        parts *= len(choice)
+    parts = math.prod(len(choice) for choice in choices)
     _check_parts(route, parts, profile)
-    return tuple(_part(route, components, profile) for components in itertools.product(*choices))
+    return dict(_part(route, components, key, profile) for components in itertools.product(*choices))
 
 
-def _part(route: FlowRoute, components: tuple[Component, ...], profile: Profile) -> FlowRoute:
-    rule = msgspec.structs.replace(route.rule, components=components)
-    octets = len(encode_rule(rule))
-    if octets > profile.max_octets + (1 if octets <= 240 else 2):
+def _part(
+    route: FlowRoute, components: tuple[Component, ...], key: RouteKey, profile: Profile
+) -> tuple[RouteKey, FlowRoute]:
+    if components != route.rule.components:
+        route = structs.replace(route, rule=structs.replace(route.rule, components=components))
+        key = route_key(route)
+    octets = len(key.nlri) - (1 if len(key.nlri) <= 240 else 2)
+    if octets > profile.max_octets:
         raise _refusal(route, f"the length, {octets} octets, over {profile.max_octets},", profile)
-    return msgspec.structs.replace(route, rule=rule)
+    return key, route
 
 
 def _check_parts(route: FlowRoute, parts: int, profile: Profile) -> None:
@@ -225,7 +228,7 @@ def _spell(ranges: Iterable[tuple[int, int]], most: int, widths: Sequence[int]) 
         else:
             yield _op(Comparison.GE, low, widths)
             if high < most:
-                yield msgspec.structs.replace(_op(Comparison.LE, high, widths), conjunct=True)
+                yield structs.replace(_op(Comparison.LE, high, widths), conjunct=True)
 
 
 def _op(comparison: Comparison, value: int, widths: Sequence[int]) -> NumericOp:

@@ -67,9 +67,9 @@ class RibOut:
             raise Inexpressible("the route", f"the family {key.family.label}", f"peer {self._peer}")
         if key not in self.wanted and len(self.wanted) >= self._most:
             raise Inexpressible("the route", f"more than {self._most} routes", f"peer {self._peer}")
-        parts = {route_key(part): part for part in adapt(route, self._profile)}
-        for part in parts.values():
-            encode_announce(part, _TIGHTEST)
+        parts = adapt(route, self._profile)
+        for name, part in parts.items():
+            encode_announce(part, name, _TIGHTEST)
         self._release(key, keep=parts)
         self.wanted[key] = route
         self._parts[key] = tuple(parts)
@@ -130,7 +130,7 @@ class RibOut:
             return None
         if owners:
             self._said.add(key)
-            return Outgoing(encode_announce(next(reversed(owners.values())), negotiated), tuple(owners))
+            return Outgoing(encode_announce(next(reversed(owners.values())), key, negotiated), tuple(owners))
         if key not in self._said:
             return None
         self._said.remove(key)

@@ -43,7 +43,7 @@ from tidegate.wire.bgp.flowspec import FlowRule, decode_components, decode_lengt
 from tidegate.wire.bgp.message import frame
 from tidegate.wire.bgp.open import Negotiated
 from tidegate.wire.bgp.prefix import Prefix, decode_prefix
-from tidegate.wire.bgp.routes import FlowRoute, Route, RouteKey, UnicastRoute, route_key
+from tidegate.wire.bgp.routes import FlowRoute, Route, RouteKey, UnicastRoute
 from tidegate.wire.cursor import Reader, Writer
 
 __all__ = [
@@ -232,9 +232,8 @@ def _hops(path: Iterable[Segment]) -> int:
     return sum(_HOPS[segment.type](segment.asns) for segment in path)
 
 
-def encode_announce(route: Route, negotiated: Negotiated) -> bytes:
-    """Return the UPDATE that announces one route; `EncodeError` where a value does not fit."""
-    key = route_key(route)
+def encode_announce(route: Route, key: RouteKey, negotiated: Negotiated) -> bytes:
+    """Return the UPDATE that announces one route, whose key is `key`; `EncodeError` where a value does not fit."""
     attributes = _attributes(route, key, negotiated)
     plain = key.nlri if key.family is Family.IPV4_UNICAST else b""
     return _frame(b"", encode_attributes(attributes, negotiated), plain, negotiated)

@@ -1,0 +1,291 @@
+"""One BGP peer on asyncio: its TCP connections, its timer and its writing.
+
+What happens on a socket goes to `wire.bgp.peer.Peer`; the effects it returns are done here. UPDATEs are made when the
+socket can take them, a little at a time, so that neither ten thousand rules nor a peer that does not read hold up the
+loop or grow memory: beyond one chunk, what waits is the set of wanted routes itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, assert_never
+
+import msgspec
+
+from tidegate.io.bgp_socket import apply_ttl, dial_socket
+from tidegate.units import Seconds
+from tidegate.wire.bgp.peer import Peer, PeerEffect, Way
+from tidegate.wire.bgp.routes import RouteKey
+from tidegate.wire.bgp.session import Close, Dial, Down, Refresh, Routes, Send, Up
+from tidegate.wire.bgp.update import Update
+
+__all__ = ["Connection", "Hooks", "Link", "now"]
+
+_LOG: Final = logging.getLogger("tidegate.bgp")
+_CHUNK_OCTETS: Final = 16384  # encoded in about 5 ms, so that the loop stays responsive
+_LINGER_S: Final = 2.0  # how long a closed connection may take to deliver its last message
+
+
+def _nothing(*_: object) -> None:
+    return
+
+
+class Hooks(msgspec.Struct, frozen=True):
+    """What to call on the event loop. `sent` has the peer, the route's key and wall-clock nanoseconds of the write."""
+
+    up: Callable[[str], object] = _nothing
+    down: Callable[[str], object] = _nothing
+    sent: Callable[[str, RouteKey, int], object] = _nothing
+    update: Callable[[str, Update], object] = _nothing
+
+
+def now() -> Seconds:
+    """Return the running loop's clock."""
+    return Seconds(asyncio.get_running_loop().time())
+
+
+class Link:
+    """A peer with its sockets: at most two connections, one attempt to connect, one timer.
+
+    `spawn` starts a task in the group of whoever owns the link.
+    """
+
+    def __init__(
+        self, peer: Peer, hooks: Hooks, *, spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+    ) -> None:
+        self.peer = peer
+        self.address = peer.config.address
+        self.sent = 0
+        self._hooks = hooks
+        self._spawn = spawn
+        self._connections: dict[Way, Connection] = {}
+        self._closing: set[Connection] = set()
+        self._dialling: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._pumping = False
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+
+    @property
+    def quiet(self) -> bool:
+        """Whether every socket is gone."""
+        return self._quiet.is_set()
+
+    async def drained(self) -> None:
+        """Wait until every socket is gone."""
+        await self._quiet.wait()
+
+    def start(self) -> None:
+        """Begin to speak."""
+        self.do(self.peer.start(now()))
+
+    def stop(self) -> None:
+        """Say Cease 6/2 and close; `quiet` tells when that is done."""
+        self.do(self.peer.stop(now()))
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def abort(self) -> None:
+        """Close what is still open at once."""
+        for connection in list(self._closing):
+            connection.transport.abort()
+
+    def accept(self, connection: Connection) -> bool:
+        """Take on a connection that the peer has opened; tell whether it is welcome."""
+        if not self.peer.may_accept(now()):
+            return False
+        apply_ttl(connection.transport.get_extra_info("socket"), self.peer.config)
+        self.do(self.peer.evict(now()))
+        return True
+
+    def connected(self, connection: Connection) -> None:
+        """Hear that a connection stands."""
+        if connection.way is Way.OUT:
+            self._dialling = None
+        self._connections[connection.way] = connection
+        self.do(self.peer.connected(connection.way, now()))
+
+    def received(self, connection: Connection, data: bytes) -> None:
+        """Hear octets."""
+        self.do(self.peer.receive(connection.way, data, now()))
+
+    def lost(self, connection: Connection, reason: str) -> None:
+        """Hear that a connection is gone; one that was closed from here does not count any more."""
+        self._closing.discard(connection)
+        if self._connections.get(connection.way) is connection:
+            del self._connections[connection.way]
+            self.do(self.peer.disconnected(connection.way, now(), reason=reason))
+        self._note_quiet()
+
+    def blocked(self, connection: Connection) -> None:
+        """Hear that the peer does not take what was written."""
+        if self.has(connection):
+            self.peer.sessions[connection.way].blocked(now())
+            self.do([])
+
+    def unblocked(self, connection: Connection) -> None:
+        """Hear that all that was written has gone to the kernel."""
+        if self.has(connection):
+            self.peer.sessions[connection.way].unblocked()
+            self.do([])
+
+    def has(self, connection: Connection) -> bool:
+        """Tell whether this is a connection in use, not one that is being closed."""
+        return self._connections.get(connection.way) is connection
+
+    def do(self, effects: list[PeerEffect]) -> None:
+        """Do what the peer wants done, then see to its timer and to what is unsaid."""
+        for each in effects:
+            self._do_one(each)
+        if self._timer is not None:
+            self._timer.cancel()
+        deadline = self.peer.deadline()
+        loop = asyncio.get_running_loop()
+        self._timer = None if deadline is None else loop.call_at(deadline, self._tick)
+        self._note_quiet()
+        self.pump_soon()
+
+    def _note_quiet(self) -> None:
+        if self._connections or self._closing or self._dialling is not None:
+            self._quiet.clear()
+        else:
+            self._quiet.set()
+
+    def pump_soon(self) -> None:
+        """See to what is unsaid, in a turn of the loop of its own."""
+        if self.peer.established is not None and not self._pumping:
+            self._pumping = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def _do_one(self, each: PeerEffect) -> None:
+        match each.effect:
+            case Dial():
+                self._dialling = self._spawn(self._connect())
+            case Send(data=data):
+                self._connections[each.way].transport.write(data)
+            case Close(abort=abort):
+                self._close(each.way, abort=abort)
+            case Up(negotiated=negotiated):
+                _LOG.info("%s: established, AS %d", self.address, negotiated.peer_as)
+                self._call(self._hooks.up, self.address)
+            case Down(was_up=True, reason=reason):
+                _LOG.warning("%s: down: %s", self.address, reason)
+                self._call(self._hooks.down, self.address)
+            case Down(reason=reason):
+                _LOG.info("%s: not established: %s", self.address, reason)
+            case Routes(update=update):
+                self._call(self._hooks.update, self.address, update)
+            case Refresh():
+                pass  # the peer has marked the routes, and they follow
+            case effect:
+                assert_never(effect)
+
+    def _call(self, hook: Callable[..., object], *arguments: object) -> None:
+        try:
+            hook(*arguments)
+        except Exception:  # noqa: BLE001 - a hook is a user's code: whatever it raises must not end a session
+            _LOG.exception("a BGP hook failed")
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.do(self.peer.tick(now()))
+
+    async def _connect(self) -> None:
+        config = self.peer.config
+        loop = asyncio.get_running_loop()
+        try:
+            with dial_socket(config) as sock:
+                await loop.sock_connect(sock, (config.address, config.port))
+                await loop.create_connection(lambda: Connection(Way.OUT, self), sock=sock.dup())
+        except OSError as error:
+            self._dialling = None
+            words = os.strerror(error.errno) if error.errno else str(error)
+            reason = f"connecting to {config.address} port {config.port}: {words}"
+            self.do(self.peer.disconnected(Way.OUT, now(), reason=reason))
+
+    def _close(self, way: Way, *, abort: bool) -> None:
+        if way is Way.OUT and self._dialling is not None:
+            self._dialling.cancel()
+            self._dialling = None
+        connection = self._connections.pop(way, None)
+        if connection is None:
+            return
+        self._closing.add(connection)
+        if abort:
+            connection.transport.abort()
+        else:
+            connection.transport.close()
+            asyncio.get_running_loop().call_later(_LINGER_S, connection.transport.abort)
+
+    def _pump(self) -> None:
+        """Write one chunk of UPDATEs if the socket takes them at once, and come back for the next one."""
+        self._pumping = False
+        way = self.peer.established
+        connection = None if way is None else self._connections.get(way)
+        if connection is None or connection.paused:
+            return
+        messages = self.peer.pull(_CHUNK_OCTETS)
+        if not messages:
+            return
+        connection.transport.write(b"".join(message.data for message in messages))
+        wall_ns = time.time_ns()
+        self.sent += len(messages)
+        for message in messages:
+            for key in message.keys:
+                self._call(self._hooks.sent, self.address, key, wall_ns)
+        self.pump_soon()
+
+
+class Connection(asyncio.Protocol):
+    """One TCP connection: it passes on what it hears, and says nothing of its own.
+
+    An incoming one asks `find` for its link once it knows who is there, and is dropped where there is none.
+    """
+
+    transport: asyncio.Transport
+
+    def __init__(self, way: Way, link: Link | None, *, find: Callable[[Connection], Link | None] | None = None) -> None:
+        self.way = way
+        self.paused = False
+        self._link = link
+        self._find = find
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        if not isinstance(transport, asyncio.Transport):  # pragma: no cover - asyncio gives stream protocols no other
+            raise TypeError(transport)
+        self.transport = transport
+        transport.set_write_buffer_limits(high=0)  # told at once when the peer does not take what is written
+        if self._find is not None:
+            self._link = self._find(self)
+        if self._link is None:
+            transport.abort()
+        else:
+            self._link.connected(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass octets on, unless the connection is being closed."""
+        if self._link is not None and self._link.has(self):
+            self._link.received(self, data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Pass on that it is over."""
+        if self._link is not None:
+            self._link.lost(self, "the peer closed the connection" if exc is None else f"the connection broke: {exc}")
+
+    def pause_writing(self) -> None:
+        """Hear from asyncio that octets wait."""
+        self.paused = True
+        if self._link is not None:
+            self._link.blocked(self)
+
+    def resume_writing(self) -> None:
+        """Hear from asyncio that none wait."""
+        self.paused = False
+        if self._link is not None:
+            self._link.unblocked(self)
