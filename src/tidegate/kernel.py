@@ -10,8 +10,18 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["compile_kernels", "inline", "kernel"]
+__all__ = ["F64", "I32", "I64", "U8", "U64", "Flags", "compile_kernels", "inline", "kernel"]
+
+# Arrays as kernels take them.
+U8 = NDArray[np.uint8]
+U64 = NDArray[np.uint64]
+I32 = NDArray[np.int32]
+I64 = NDArray[np.int64]
+F64 = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,7 +41,7 @@ def kernel(signature: str) -> Callable[[F], F]:
 
 def inline(function: F) -> F:
     """Mark a function that only kernels call; it is compiled with them."""
-    return cast("F", numba.njit(**_OPTIONS)(function))
+    return cast("F", numba.njit(forceinline=True, **_OPTIONS)(function))
 
 
 def compile_kernels(kernels: Iterable[Callable[..., Any]]) -> Iterator[str]:
