@@ -13,7 +13,9 @@ from enum import Enum
 import msgspec
 
 from tidegate.data.address import Words
-from tidegate.data.fields import FieldRef
+from tidegate.data.fields import FIELDS, FieldRef
+from tidegate.data.forms import Form
+from tidegate.data.geo import AsnAttribute, CountryAttribute
 
 __all__ = [
     "AggMode",
@@ -57,24 +59,9 @@ __all__ = [
     "ValueExpr",
     "compares",
     "expressions",
+    "form_of",
     "subexpressions",
 ]
-
-
-class CountryAttribute(Enum):
-    """What `country` prints."""
-
-    CODE = "code"
-    NAME = "name"
-    BOTH = "both"
-
-
-class AsnAttribute(Enum):
-    """What `asn` prints."""
-
-    NUMBER = "number"
-    DESCR = "descr"
-    BOTH = "both"
 
 
 class OuiAttribute(Enum):
@@ -406,6 +393,35 @@ class MapTable(msgspec.Struct, frozen=True):
     name: str
     labels: tuple[str, ...]
     values: tuple[tuple[str, ...], ...]
+
+
+def form_of(expr: Expr) -> Form:  # noqa: PLR0911 - one case a function
+    """Return what the texts of an expression mean, which tells how a filter compares them and which are numbers.
+
+    A filter's text matches where it equals the expression's text, or means the same in this form (`yes` for `true`,
+    `fe80::0:1` for `FE80::1`). Texts are numbers where the form is NUMBER, INTERFACE or TEXT and the text is a decimal
+    number without leading zeros, and where the form is one of BITS (a binary number); others are missing as numbers.
+    """
+    match expr:
+        case Key(ref):
+            return FIELDS[ref.name].form
+        case EqOf() | RangeOf():
+            return Form.BOOLEAN
+        case BitsOf():
+            return Form.NUMBER
+        case NullOf(of):
+            return form_of(of)
+        case OrOf(of):
+            return _common(of)
+        case IfOf(_, _, then, otherwise):
+            return _common((then, otherwise))
+        case _:
+            return Form.TEXT
+
+
+def _common(exprs: tuple[Expr, ...]) -> Form:
+    forms = {form_of(expr) for expr in exprs}
+    return forms.pop() if len(forms) == 1 else Form.TEXT
 
 
 _NO_EXPRESSIONS = (str, int, Enum, type(None), FieldRef)
