@@ -35,7 +35,7 @@ from tidegate.wire.sflow.samples import (
 )
 from tidegate.wire.sflow.xdr import layout, read_address, read_struct
 
-__all__ = ["MAX_DEPTH", "MAX_FRAME", "decode_datagram"]
+__all__ = ["MAX_DEPTH", "MAX_FRAME", "decode_datagram", "sampled_header"]
 
 MAX_FRAME = 1 << 20  # a longer frame_length is a sign of a corrupt sample (sflowtool pull request 35)
 MAX_DEPTH = 2  # records inside an 802.11 aggregate inside an 802.11 aggregate
