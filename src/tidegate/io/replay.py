@@ -25,6 +25,8 @@ __all__ = ["SendStatistics", "pace", "part_of_block", "send_capture"]
 _TOGETHER_NS = 1_000_000
 _BACK_NS = 1_000_000_000
 _AHEAD_NS = 3_600_000_000_000
+_NEVER_NS = 1 << 60  # 36 years, so that a very low speed does not overflow
+_NAP_S = 60.0
 
 
 class SendStatistics(msgspec.Struct, frozen=True):
@@ -48,15 +50,10 @@ class _Timeline:
         start = int(times_ns[0]) if self._recorded_ns is None else self._recorded_ns
         if self._recorded_ns is None:
             self._due_ns = now_ns
-        # Differences of int64 may wrap on hostile times, which reads as a jump.
         steps = np.diff(times_ns, prepend=np.int64(start))
-        jumped = (steps < -_BACK_NS) | (steps > _AHEAD_NS)
-        steps[jumped] = 0
-        along = np.cumsum(steps)
-        due = self._due_ns + (along / self._speed).astype(np.int64)
-        if jumped[0]:
-            due += max(0, now_ns - self._due_ns)
-        due = np.maximum.accumulate(np.maximum(due, self._due_ns))
+        steps[(steps < -_BACK_NS) | (steps > _AHEAD_NS)] = 0
+        later = np.minimum(np.cumsum(steps) / self._speed, _NEVER_NS).astype(np.int64)
+        due = np.maximum.accumulate(np.maximum(self._due_ns + later, self._due_ns))
         self._recorded_ns = int(times_ns[-1])
         self._due_ns = int(due[-1])
         return due
@@ -98,7 +95,7 @@ def _paced(blocks: Iterable[Block], clock: Clock, timeline: _Timeline) -> Iterat
             together = max(int(due[first]) + _TOGETHER_NS, clock.monotonic_ns())  # what is late goes at once
             stop = int(np.searchsorted(due, together, side="right"))
             while (wait := int(due[stop - 1]) - clock.monotonic_ns()) > 0:
-                clock.sleep(wait / 1e9)
+                clock.sleep(min(wait / 1e9, _NAP_S))
             yield part_of_block(block, first, stop)
             first = stop
 
