@@ -31,7 +31,7 @@ from tidegate.wire.bgp.flowspec import (
 )
 from tidegate.wire.bgp.routes import FlowRoute, Route, RouteKey, route_key
 
-__all__ = ["RFC8955", "SAFE", "Profile", "adapt"]
+__all__ = ["RFC8955", "SAFE", "Profile", "adapt", "value_ranges"]
 
 Op = TypeVar("Op", NumericOp, BitmaskOp)
 
@@ -148,7 +148,7 @@ def _narrow(component: NumericComponent, route: FlowRoute, profile: Profile) -> 
     )
     if plain:
         return component
-    ranges = _ranges(groups, KINDS[component.type].most)
+    ranges = value_ranges(component)
     if not ranges:
         raise _refusal(route, f"a {component.type.name.lower()} that no packet has", profile)
     most = KINDS[component.type].most
@@ -182,8 +182,9 @@ def _chunks(groups: Iterable[tuple[Op, ...]], most: int) -> Iterator[tuple[Op, .
     yield chunk
 
 
-def _ranges(groups: Iterable[Sequence[NumericOp]], most: int) -> list[tuple[int, int]]:
-    """Return the values that match as ranges with both ends in, rising and apart."""
+def value_ranges(component: NumericComponent) -> list[tuple[int, int]]:
+    """Return the values that match as ranges with both ends in, rising and apart; none where nothing matches."""
+    groups, most = _groups(component.ops), KINDS[component.type].most
     found: list[tuple[int, int]] = []
     for group in groups:
         here = [(0, most)]

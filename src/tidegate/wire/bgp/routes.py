@@ -5,6 +5,8 @@ Two routes with one key replace each other; the actions and attributes are no pa
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from tidegate.errors import EncodeError
@@ -24,10 +26,11 @@ class RouteKey(msgspec.Struct, frozen=True, order=True):
 
 
 class UnicastRoute(msgspec.Struct, frozen=True):
-    """A prefix to announce; `next_hop` holds 4 or 16 octets, the prefix's family.
+    """A prefix to announce.
 
-    `as_path` is the path beyond this speaker's own AS, which is put in front for external peers. `local_pref` goes to
-    internal peers alone (RFC 4271 5.1.5), 100 where None.
+    `next_hop` holds 4 or 16 octets, the prefix's family, or 32 where a link-local address follows the global one
+    (RFC 2545 3). `as_path` is the path beyond this speaker's own AS, which is put in front for external peers.
+    `local_pref` goes to internal peers alone (RFC 4271 5.1.5), 100 where None.
     """
 
     prefix: Prefix
@@ -52,13 +55,14 @@ class FlowRoute(msgspec.Struct, frozen=True):
 
 
 Route = UnicastRoute | FlowRoute
+_NEXT_HOPS: Final = {Afi.IPV4: (4,), Afi.IPV6: (16, 32)}
 
 
 def route_key(route: Route) -> RouteKey:
     """Return the key of a route; `EncodeError` where the route cannot be written at all."""
     match route:
         case UnicastRoute():
-            if len(route.next_hop) != len(route.prefix.address):
+            if len(route.next_hop) not in _NEXT_HOPS[route.prefix.afi]:
                 raise EncodeError(f"the next hop of {route.prefix} is of the other address family")
             family = Family.IPV4_UNICAST if route.prefix.afi is Afi.IPV4 else Family.IPV6_UNICAST
             return RouteKey(family, encode_prefix(route.prefix))

@@ -1,0 +1,130 @@
+"""Unicast routes as scripts and REST write them, such as a blackhole for one host, to and from what the wire carries.
+
+`{"prefix", "nexthop", "communities", "localpref", "med", "origin", "aspath", "nexthoplinklocal"}`: `prefix` and
+`nexthop` are needed, numbers may be text, other fields are ignored, so that a route that was read may be announced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tidegate.control.community_syntax import format_communities, parse_communities
+from tidegate.control.flow_syntax import parse_number
+from tidegate.errors import Inexpressible, TextError
+from tidegate.wire.bgp.constants import Origin
+from tidegate.wire.bgp.prefix import Prefix, address_text, parse_address, parse_prefix
+from tidegate.wire.bgp.routes import RouteKey, UnicastRoute, route_key
+
+__all__ = ["format_unicast", "parse_unicast", "unicast_key"]
+
+_WORD: Final = (1 << 32) - 1
+_MOST_HOPS: Final = 254  # one segment, with this speaker's own AS in front
+
+
+def parse_unicast(value: Mapping[str, Any]) -> UnicastRoute:
+    """Return the route of an object; `TextError` points at the column of the field that is wrong."""
+    prefix = _prefix(value)
+    communities, extended = parse_communities(_text(value, "communities"), "communities")
+    if extended:
+        raise Inexpressible(f"the route {prefix}", "an extended community", "a unicast announcement")
+    return UnicastRoute(
+        prefix=prefix,
+        next_hop=_next_hop(value, prefix),
+        origin=_origin(value),
+        as_path=_as_path(value),
+        med=_number(value, "med"),
+        local_pref=_number(value, "localpref"),
+        communities=communities,
+    )
+
+
+def unicast_key(prefix: str) -> RouteKey:
+    """Return the key of a prefix's text, to withdraw its route."""
+    parsed = parse_prefix(prefix)
+    return route_key(UnicastRoute(parsed, bytes(len(parsed.address))))
+
+
+def format_unicast(route: UnicastRoute) -> dict[str, str | int]:
+    """Return a route as an object; `parse_unicast` gives the route back."""
+    value: dict[str, str | int] = {
+        "prefix": str(route.prefix),
+        "nexthop": address_text(route.next_hop[:16]),
+        "origin": route.origin.name,
+    }
+    if len(route.next_hop) == 32:
+        value["nexthoplinklocal"] = address_text(route.next_hop[16:])
+    if route.as_path:
+        value["aspath"] = "-".join(str(asn) for asn in route.as_path)
+    if route.communities:
+        value["communities"] = format_communities(route.communities)
+    if route.med is not None:
+        value["med"] = route.med
+    if route.local_pref is not None:
+        value["localpref"] = route.local_pref
+    return value
+
+
+def _text(value: Mapping[str, Any], field: str) -> str:
+    found = value.get(field, "")
+    if found is None:
+        return ""
+    if isinstance(found, bool) or not isinstance(found, str | int):
+        raise TextError(str(found), 0, f"{field}: a text or a whole number is expected")
+    return str(found).strip()
+
+
+def _prefix(value: Mapping[str, Any]) -> Prefix:
+    text = _text(value, "prefix")
+    if not text:
+        raise TextError(text, 0, "prefix: an address or a prefix is needed")
+    try:
+        return parse_prefix(text)
+    except TextError as error:
+        raise TextError(text, error.column, f"prefix: {error.reason}", error.hint) from None
+
+
+def _address(value: Mapping[str, Any], field: str, octets: int) -> bytes:
+    text = _text(value, field)
+    try:
+        address = parse_address(text)
+    except TextError as error:
+        raise TextError(text, error.column, f"{field}: {error.reason}") from None
+    if len(address) != octets:
+        raise TextError(text, 0, f"{field}: an address of the prefix's family is expected")
+    return address
+
+
+def _next_hop(value: Mapping[str, Any], prefix: Prefix) -> bytes:
+    address = _address(value, "nexthop", len(prefix.address))
+    if not _text(value, "nexthoplinklocal"):
+        return address
+    if len(prefix.address) == 4:
+        raise TextError(_text(value, "nexthoplinklocal"), 0, "nexthoplinklocal: only for IPv6 prefixes")
+    return address + _address(value, "nexthoplinklocal", 16)
+
+
+def _origin(value: Mapping[str, Any]) -> Origin:
+    text = _text(value, "origin").upper()
+    if not text:
+        return Origin.IGP
+    if text not in Origin.__members__:
+        raise TextError(text, 0, f"origin: one of {', '.join(Origin.__members__)} is expected")
+    return Origin[text]
+
+
+def _number(value: Mapping[str, Any], field: str) -> int | None:
+    text = _text(value, field)
+    return parse_number(text, field, most=_WORD) if text else None
+
+
+def _as_path(value: Mapping[str, Any]) -> tuple[int, ...]:
+    text = _text(value, "aspath")
+    asns: list[int] = []
+    column = 0
+    for word in text.split("-") if text else ():
+        asns.append(parse_number(text[: column + len(word)], "aspath", most=_WORD, column=column))
+        column += len(word) + 1
+    if len(asns) > _MOST_HOPS:
+        raise TextError(text, 0, f"aspath: {len(asns)} ASes are over {_MOST_HOPS}")
+    return tuple(asns)
