@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmdb import MARKER, encode, metadata, mmdb_bytes
+from tidegate.data.address import parse_address
+from tidegate.data.geo import AsnAttribute, CountryAttribute, GeoTable
+from tidegate.errors import SourceError
+from tidegate.io.mmdb import load_asn, load_country, read_mmdb
+
+COUNTRIES: dict[str, object] = {
+    "192.0.2.0/24": {"country": {"iso_code": "DE", "names": {"en": "Germany", "de": "Deutschland"}}},
+    "198.51.100.0/25": {"registered_country": {"iso_code": "FR", "names": {"en": "France"}}},
+    "2001:db8::/32": {"country": {"iso_code": "JP", "names": {"en": "Japan"}}},
+    "203.0.113.7/32": {"continent": {"code": "EU"}},
+}
+SYSTEMS: dict[str, object] = {
+    "192.0.2.0/24": {"autonomous_system_number": 64500, "autonomous_system_organization": "Example Net"},
+    "2001:db8::/32": {"autonomous_system_number": 4_200_000_000},
+}
+
+
+def labels(table: GeoTable, *addresses: str) -> list[str | None]:
+    words = [parse_address(address) for address in addresses]
+    high, low = (np.array([pair[side] for pair in words], np.uint64) for side in (0, 1))
+    return [table.labels[index] if index >= 0 else None for index in table.lookup(high, low)]
+
+
+def write(folder: Path, content: bytes) -> Path:
+    path = folder / "test.mmdb"
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("record_size", [24, 28, 32])
+def test_networks_come_back_with_their_records(tmp_path: Path, record_size: int) -> None:
+    path = write(tmp_path, mmdb_bytes(COUNTRIES, record_size=record_size))
+
+    assert dict(read_mmdb(path)) == {ipaddress.ip_network(cidr): record for cidr, record in COUNTRIES.items()}
+
+
+def test_countries_of_both_families(tmp_path: Path) -> None:
+    table = load_country(write(tmp_path, mmdb_bytes(COUNTRIES)))
+
+    found = labels(table, "192.0.2.9", "198.51.100.127", "198.51.100.128", "2001:db8::1", "203.0.113.7", "::192.0.2.9")
+
+    assert found == ["DE", "FR", None, "JP", None, None]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "label"),
+    [(CountryAttribute.CODE, "DE"), (CountryAttribute.NAME, "Germany"), (CountryAttribute.BOTH, "DE Germany")],
+)
+def test_attributes_of_countries(tmp_path: Path, attribute: CountryAttribute, label: str) -> None:
+    assert labels(load_country(write(tmp_path, mmdb_bytes(COUNTRIES)), attribute), "192.0.2.1") == [label]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "first", "second"),
+    [
+        (AsnAttribute.NUMBER, "64500", "4200000000"),
+        (AsnAttribute.DESCR, "Example Net", None),
+        (AsnAttribute.BOTH, "64500 Example Net", "4200000000"),
+    ],
+)
+def test_attributes_of_systems(tmp_path: Path, attribute: AsnAttribute, first: str, second: str | None) -> None:
+    table = load_asn(write(tmp_path, mmdb_bytes(SYSTEMS)), attribute)
+
+    assert labels(table, "192.0.2.1", "2001:db8::1") == [first, second]
+
+
+def test_a_database_of_ipv4_alone(tmp_path: Path) -> None:
+    table = load_country(write(tmp_path, mmdb_bytes({"192.0.2.0/24": COUNTRIES["192.0.2.0/24"]}, ip_version=4)))
+
+    assert labels(table, "192.0.2.1", "::1") == ["DE", None]
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError) as caught:
+        load_country(tmp_path / "absent.mmdb")
+
+    assert caught.value.name.endswith("absent.mmdb")
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing", MARKER, MARKER + encode({"node_count": 1}), MARKER + encode([])])
+def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(SourceError):
+        load_asn(write(tmp_path, content))
+
+
+def test_a_tree_that_leads_back_to_itself_ends(tmp_path: Path) -> None:
+    tree = bytes(6)  # one node, both sides itself
+    path = write(tmp_path, tree + bytes(16) + MARKER + encode(metadata(1, 6, 24)))
+
+    with pytest.raises(SourceError):
+        load_country(path)
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_damaged_files_are_refused_or_read(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    content = bytearray(mmdb_bytes(COUNTRIES))
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=4)):
+        content[place] = data.draw(st.integers(0, 255))
+    path = write(tmp_path_factory.mktemp("damaged"), bytes(content[: data.draw(st.integers(0, len(content)))]))
+
+    with contextlib.suppress(SourceError):
+        load_country(path)
