@@ -119,7 +119,11 @@ def packet_bytes(sample: PacketSample) -> int | None:
         return max(header.frame_length, _length_by_ip(header.header or b"", sample_layers(sample)))
     ethernet, ipv4 = first(sample.records, SampledEthernet), first(sample.records, SampledIpv4)
     ipv6 = first(sample.records, SampledIpv6)
-    lengths = (ethernet and ethernet.length, ipv4 and ipv4.length, ipv6 and ipv6.length)
+    lengths = (
+        ethernet.length if ethernet else None,
+        ipv4.length if ipv4 else None,
+        ipv6.length if ipv6 else None,
+    )
     return next((length for length in lengths if length is not None), None)
 
 
