@@ -1,0 +1,184 @@
+"""A private network namespace with real BGP daemons in it, and this project's speaker beside them.
+
+Every daemon has its own loopback address, so all use one port and none touches the host. What a test made is removed
+with it: processes by their pid, then the namespace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pytest
+
+from tidegate.io.bgp import Hooks, NeighborStatus, PeerConfig, Speaker
+from tidegate.wire.bgp.routes import Route, RouteKey
+
+OURS = {4: "127.0.0.2", 6: "fd00::2"}
+OUR_AS = 65001
+THEIRS = {4: "127.0.0.3", 6: "fd00::3"}
+THEIR_AS = 65010
+_CLONE_NEWNET = 0x40000000
+_PATIENCE_S = 40.0
+
+
+def need(*programs: str) -> None:
+    """Skip where a program is missing or this is not root; under CI a missing program is a failure."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    if missing and os.environ.get("CI"):
+        pytest.fail(f"under CI these must be installed: {', '.join(missing)}")
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    if os.geteuid() != 0:
+        pytest.skip("network namespaces need root")
+
+
+def wait_for(condition: Callable[[], object], what: str, *, show: Callable[[], object] = str) -> None:
+    """Ask again and again until the condition holds; fail with `what`, and what `show` says, at the deadline."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"never happened: {what}\n{show()}")
+        time.sleep(0.05)
+
+
+class Lab:
+    """The namespace. `folder` may be entered by daemons that give up root."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.folder = folder
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def run(self, *arguments: str) -> str:
+        """Run a command inside and return what it printed, errors included; a failure is in the text."""
+        done = subprocess.run(
+            ["ip", "netns", "exec", self.name, *arguments], capture_output=True, timeout=20, check=False
+        )
+        return (done.stdout + done.stderr).decode(errors="replace")
+
+    def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a program inside; its output goes to a file named after it."""
+        with (self.folder / f"{Path(arguments[0]).name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                ["ip", "netns", "exec", self.name, *arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+        self._running.append(process)
+        return process
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """Kill one program that was started here, as a crash would."""
+        process.send_signal(signal.SIGKILL)
+        process.wait(timeout=10)
+        self._running.remove(process)
+
+    def close(self) -> None:
+        """Kill what still runs."""
+        for process in list(self._running):
+            self.kill(process)
+
+
+@contextmanager
+def open_lab() -> Iterator[Lab]:
+    """Make a namespace with a loopback interface and both addresses of each family; remove it at the end."""
+    name = f"tidegate-{uuid.uuid4().hex[:8]}"
+    subprocess.run(["ip", "netns", "add", name], check=True, timeout=10)
+    folder = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+    folder.chmod(0o755)
+    lab = Lab(name, folder)
+    try:
+        subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True, timeout=10)
+        for address in (OURS[4] + "/8", THEIRS[4] + "/8", OURS[6] + "/128", THEIRS[6] + "/128"):
+            command = ["ip", "-n", name, "addr", "add", address, "dev", "lo", *(["nodad"] if ":" in address else [])]
+            subprocess.run(command, check=True, timeout=10)
+        yield lab
+    finally:
+        lab.close()
+        subprocess.run(["ip", "netns", "del", name], check=True, timeout=10)
+        shutil.rmtree(folder)
+
+
+class SpeakerThread:
+    """A speaker on a loop of its own, in a thread that has moved into the lab's namespace."""
+
+    def __init__(self, lab: Lab, peers: Sequence[PeerConfig], *, port: int | None, hooks: Hooks | None = None) -> None:
+        self._lab = lab
+        self._speaker = Speaker(peers, port=port, listen=list(OURS.values()), hooks=hooks)
+        self._loop: asyncio.AbstractEventLoop
+        self._stop: asyncio.Event
+        self._ready = threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._main, name="speaker")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._ready.wait(10)
+        if self._error is not None:
+            raise self._error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the speaker in good order."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(10)
+
+    def announce(self, route: Route) -> None:
+        """Announce to all peers."""
+        self._call(lambda: self._speaker.announce(None, route))
+
+    def withdraw(self, key: RouteKey) -> bool:
+        """Withdraw from all peers."""
+        return bool(self._call(lambda: self._speaker.withdraw(None, key)))
+
+    def neighbor(self) -> NeighborStatus:
+        """Return how the only peer stands."""
+        status = self._call(self._speaker.neighbors)
+        assert isinstance(status, list)
+        return status[0]  # type: ignore[no-any-return]
+
+    def _call(self, function: Callable[[], object]) -> object:
+        async def call() -> object:
+            return function()
+
+        return asyncio.run_coroutine_threadsafe(call(), self._loop).result(10)
+
+    def _main(self) -> None:
+        try:
+            _enter(self._lab.name)
+            asyncio.run(self._speak())
+        except BaseException as error:  # noqa: BLE001 - it is raised again in the test's own thread
+            self._error = error
+            self._ready.set()
+
+    async def _speak(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        async with self._speaker:
+            self._ready.set()
+            await self._stop.wait()
+
+
+def _enter(name: str) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    with Path(f"/run/netns/{name}").open("rb") as handle:
+        if libc.setns(handle.fileno(), _CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), f"setns {name}")
