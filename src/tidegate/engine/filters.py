@@ -96,11 +96,9 @@ def _regex(scan: Scanner) -> str:
     scan.skip_spaces()
     column = scan.at
     scan.at = _regex_end(scan.text, scan.at)
-    pattern = scan.text[column : scan.at].rstrip()
+    pattern = _trimmed(scan.text[column : scan.at])
     if not pattern:
         raise scan.fail("a regular expression is missing", column)
-    if pattern.endswith("\\") and scan.text[column + len(pattern) : scan.at]:
-        pattern += scan.text[column + len(pattern)]  # the space is escaped
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # Python warns of what it reads otherwise than others do
@@ -112,6 +110,13 @@ def _regex(scan: Scanner) -> str:
     except (RecursionError, OverflowError) as error:
         raise scan.fail(f"bad regular expression: {error}", column) from None
     return pattern
+
+
+def _trimmed(pattern: str) -> str:
+    """Cut spaces at both ends, but for one that a backslash stands before."""
+    cut = pattern.rstrip()
+    escaped = (len(cut) - len(cut.rstrip("\\"))) % 2
+    return pattern[: len(cut) + escaped].lstrip()
 
 
 def _regex_end(text: str, start: int) -> int:
@@ -166,5 +171,5 @@ def _format_term(term: FilterExpr, bracketed: tuple[type, ...]) -> str:
 
 
 def _format_regex(pattern: str) -> str:
-    whole = _regex_end(pattern, 0) == len(pattern) and pattern == pattern.strip()
+    whole = _regex_end(pattern, 0) == len(pattern) and pattern == _trimmed(pattern)
     return pattern if whole else f"(?:{pattern})"
