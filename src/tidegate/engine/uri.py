@@ -54,17 +54,17 @@ def uri_part(text: str, attribute: UriAttribute) -> str | None:
 
 def _plain(path: str) -> str:
     """Remove the segments `.` and `..`; what would lead above the start of a relative path stays."""
+    absolute = path.startswith("/")
+    segments = path[absolute:].split("/")
     kept: list[str] = []
-    segments = path.split("/")
-    for place, segment in enumerate(segments):
-        last = place == len(segments) - 1
-        if segment == "..":
-            if kept and kept[-1] not in ("", ".."):
-                kept.pop()
-            elif not path.startswith("/"):
-                kept.append(segment)
-        elif segment != ".":
+    for segment in segments:
+        if segment == ".." and kept and kept[-1] != "..":
+            kept.pop()
+        elif segment != "." and not (segment == ".." and absolute):
             kept.append(segment)
-        if last and segment in (".", "..") and kept and kept[-1] != "..":
-            kept.append("")
-    return "/".join(kept)
+    if segments[-1] in (".", "..") and kept and kept[-1] != "..":
+        kept.append("")  # the path of a folder ends with a slash
+    plain = "/".join(kept)
+    if absolute:
+        return f"/{plain}"
+    return f"./{plain}" if plain.startswith("/") else plain  # a relative path stays one
