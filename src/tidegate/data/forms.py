@@ -11,7 +11,7 @@ from enum import Enum
 
 import msgspec
 
-from tidegate.data.address import format_address, parse_address
+from tidegate.data.address import format_address, is_mapped, parse_address, parse_prefix
 from tidegate.data.names import DNS_TYPES, DROP_REASONS, IB_OPCODES, IB_TRANSPORTS, LAYERS
 
 __all__ = ["FORMS", "INTERNAL", "Form", "FormTraits", "Interface"]
@@ -37,6 +37,8 @@ class Form(Enum):
     IB_TRANSPORT = "ib-transport"
     STACK = "stack"
     HEADERS = "headers"
+    PREFIX = "prefix"
+    OUI = "oui"
     TEXT = "text"
 
 
@@ -85,10 +87,30 @@ def _address(text: str) -> tuple[int, ...] | None:
         return None
 
 
+def _prefix_text(words: tuple[int, ...]) -> str:
+    high, low, length = words
+    return f"{format_address(high, low)}/{length - 96 if is_mapped(high, low) else length}"
+
+
+def _prefix(text: str) -> tuple[int, ...] | None:
+    try:
+        words, length = parse_prefix(text)
+    except ValueError:
+        return None
+    return (*words, length) if "/" in text else None
+
+
 def _mac(text: str) -> tuple[int] | None:
     digits = text.replace(":", "").replace("-", "").replace(".", "")
     try:
         return (int(digits, 16),) if len(digits) == 12 and digits.isalnum() else None
+    except ValueError:
+        return None
+
+
+def _oui(text: str) -> tuple[int] | None:
+    try:
+        return (int(text, 16),) if len(text) == 6 and text.isalnum() else None
     except ValueError:
         return None
 
@@ -160,6 +182,8 @@ def _no_text(words: tuple[int, ...]) -> str:
 FORMS: dict[Form, FormTraits] = {
     Form.NUMBER: FormTraits(1, lambda words: str(words[0]), _number, numeric=True),
     Form.ADDRESS: FormTraits(2, lambda words: format_address(words[0], words[1]), _address),
+    Form.PREFIX: FormTraits(3, _prefix_text, _prefix),  # words of the address, then its length (IPv4 plus 96)
+    Form.OUI: FormTraits(1, lambda words: f"{words[0]:06X}", _oui),
     Form.MAC: FormTraits(1, lambda words: f"{words[0]:012X}", _mac),
     Form.BOOLEAN: FormTraits(1, lambda words: "true" if words[0] else "false", _boolean),
     Form.BITS2: _bits(2),

@@ -2,7 +2,7 @@
 
 In go the octets of a block and the place of one header; out comes a list of marks, each a kind and the octets it
 covers. Fields are read off the marks later, and only those that somebody needs (`tidegate.wire.sflow.columns`). Nothing
-is copied, nothing is decoded twice. The rules are those of docs/concepts/dissection.md; `tidegate.wire.packet.headers` is
+is copied or decoded twice. The rules are those of docs/concepts/dissection.md; `tidegate.wire.packet.headers` is
 the readable twin.
 
 A kind below 32 is a layer of `tidegate.data.names.Layer`, listed from the outside in. Kinds from 32 up are places

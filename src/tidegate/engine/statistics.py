@@ -1,0 +1,206 @@
+"""What a table keeps beside its rate: further rates, means, extremes and numbers of distinct values, by slot.
+
+Each kind is a small class with the same four methods, joined to its slot by number; the table decides which slots there
+are. `Limits` holds the state of thresholds in the same way. A sample's reading decays or ages as follows:
+
+* RATE: exponentially with t, per second.
+* AVG: mean weighted by sampling rate, each sample's weight decaying exponentially with t.
+* MIN, MAX, COUNT: over this period of t seconds and the one before; periods start at multiples of t.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from tidegate.engine.definition import Statistic
+from tidegate.engine.rows import Items, Span
+from tidegate.engine.table_kernels import (
+    LIFE,
+    REGISTERS,
+    add_amounts,
+    add_distinct,
+    add_extremes,
+    add_means,
+    read_distinct,
+)
+from tidegate.kernel import F64, I64, Flags
+
+__all__ = ["NOTHING", "Further", "Limits", "further"]
+
+
+class Limits:
+    """The limits of a table and their state, see `table_kernels._crossings`."""
+
+    def __init__(self, values: F64, allowed: Flags, capacity: int) -> None:
+        self.values = np.ascontiguousarray(values)
+        self.allowed = np.ascontiguousarray(allowed)
+        self.above = np.full((capacity, len(values)), -np.inf)
+        self.above_source = np.full(allowed.shape, -np.inf)
+
+    @property
+    def arrays(self) -> tuple[F64, Flags, F64, F64]:
+        """Return what the kernels take."""
+        return self.values, self.allowed, self.above, self.above_source
+
+    def held(self, size: int, time: float) -> Flags:
+        """Return which slots are in the triggered state of some limit."""
+        return np.asarray((self.above[:size] + self.values[:, 1] > time).any(axis=1))
+
+    def compact(self, kept: I64, size: int) -> None:
+        """Keep the slots `kept`, in their order."""
+        self.above[: len(kept)] = self.above[kept]
+        self.above[len(kept) : size] = -np.inf
+
+
+NOTHING = Limits(np.empty((0, 3)), np.empty((0, 0), np.bool_), 0)
+
+
+class Further(Protocol):
+    """One statistic of every slot."""
+
+    def add(self, span: Span, items: Items, limits: Limits) -> F64:
+        """Add the rows of a span; return the events of `limits`."""
+
+    def read(self, slots: I64, now: float, landmark: float) -> F64:
+        """Return the readings of slots at `now`, NaN where there is none."""
+
+    def scale(self, factor: float, size: int) -> None:
+        """Follow the landmark."""
+
+    def compact(self, kept: I64, size: int) -> None:
+        """Keep the slots `kept`, in their order."""
+
+
+def further(statistic: Statistic, t: float, capacity: int) -> Further:
+    """Return the state of a statistic for a table of `capacity` slots."""
+    match statistic:
+        case Statistic.RATE:
+            return _Rates(t, capacity)
+        case Statistic.AVG:
+            return _Means(t, capacity)
+        case Statistic.MIN:
+            return _Extremes(t, capacity, -1.0)
+        case Statistic.MAX:
+            return _Extremes(t, capacity, 1.0)
+        case Statistic.COUNT:
+            return _Distinct(t, capacity)
+
+
+def _events(span: Span, limits: Limits) -> F64:
+    return np.empty(((span.stop - span.first) * len(limits.values), 3))
+
+
+class _Rates:
+    def __init__(self, t: float, capacity: int) -> None:
+        self._t = t
+        self._sums = np.zeros((capacity, 3))
+
+    def add(self, span: Span, items: Items, limits: Limits) -> F64:
+        del limits  # this is never the first statistic: table.py holds that one itself
+        add_amounts(
+            span.slots, span.first, span.stop, span.rows.times, items.numbers, self._t, span.landmark, self._sums
+        )
+        return np.empty((0, 3))
+
+    def read(self, slots: I64, now: float, landmark: float) -> F64:
+        gone = self._sums[slots, 2] + LIFE * self._t <= now
+        values = self._sums[slots, 0] * np.exp(-(now - landmark) / self._t) / self._t
+        return np.where(gone, np.nan, values)
+
+    def scale(self, factor: float, size: int) -> None:
+        self._sums[:size] *= (factor, factor * factor, 1.0)
+
+    def compact(self, kept: I64, size: int) -> None:
+        self._sums[: len(kept)] = self._sums[kept]
+        self._sums[len(kept) : size] = 0.0
+
+
+class _Means:
+    def __init__(self, t: float, capacity: int) -> None:
+        self._t = t
+        self._sums = np.zeros((capacity, 3))
+
+    def add(self, span: Span, items: Items, limits: Limits) -> F64:
+        events = _events(span, limits)
+        count = add_means(
+            span.slots, span.first, span.stop, span.rows.times,
+            items.numbers, span.rows.rates, items.present, span.rows.sources, self._t, span.landmark,
+            self._sums, *limits.arrays, events,
+        )  # fmt: skip
+        return events[:count]
+
+    def read(self, slots: I64, now: float, landmark: float) -> F64:
+        del landmark  # a mean does not decay
+        sums = self._sums[slots]
+        gone = (sums[:, 2] + LIFE * self._t <= now) | (sums[:, 1] == 0)
+        return np.where(gone, np.nan, sums[:, 0] / np.where(gone, 1.0, sums[:, 1]))
+
+    def scale(self, factor: float, size: int) -> None:
+        self._sums[:size] *= (factor, factor, 1.0)
+
+    def compact(self, kept: I64, size: int) -> None:
+        self._sums[: len(kept)] = self._sums[kept]
+        self._sums[len(kept) : size] = 0.0
+
+
+class _Extremes:
+    def __init__(self, t: float, capacity: int, sign: float) -> None:
+        self._t = t
+        self._sign = sign
+        self._state = np.full((capacity, 3), -np.inf)
+
+    def add(self, span: Span, items: Items, limits: Limits) -> F64:
+        events = _events(span, limits)
+        count = add_extremes(
+            span.slots, span.first, span.stop, span.rows.times,
+            items.numbers, items.present, span.rows.sources, self._t, self._sign,
+            self._state, *limits.arrays, events,
+        )  # fmt: skip
+        return events[:count]
+
+    def read(self, slots: I64, now: float, landmark: float) -> F64:
+        del landmark  # an extreme does not decay
+        state = self._state[slots]
+        age = np.floor(now / self._t) - state[:, 0]
+        value = np.where(age <= 0, np.maximum(state[:, 1], state[:, 2]), np.where(age <= 1, state[:, 1], -np.inf))
+        return np.where(np.isinf(value), np.nan, self._sign * value)
+
+    def scale(self, factor: float, size: int) -> None:
+        """Do nothing: an extreme does not decay."""
+
+    def compact(self, kept: I64, size: int) -> None:
+        self._state[: len(kept)] = self._state[kept]
+        self._state[len(kept) : size] = -np.inf
+
+
+class _Distinct:
+    def __init__(self, t: float, capacity: int) -> None:
+        self._t = t
+        self._state = np.full((capacity, 2), -np.inf)
+        self._registers = np.zeros((capacity, 2, REGISTERS), np.uint8)
+
+    def add(self, span: Span, items: Items, limits: Limits) -> F64:
+        events = _events(span, limits)
+        count = add_distinct(
+            span.slots, span.first, span.stop, span.rows.times,
+            items.words, items.present, span.rows.sources, self._t, self._state,
+            self._registers, *limits.arrays, events,
+        )  # fmt: skip
+        return events[:count]
+
+    def read(self, slots: I64, now: float, landmark: float) -> F64:
+        del landmark  # a number does not decay
+        values = np.full(len(slots), np.nan)
+        read_distinct(slots, float(np.floor(now / self._t)), self._state, self._registers, values)
+        return values
+
+    def scale(self, factor: float, size: int) -> None:
+        """Do nothing: a number does not decay."""
+
+    def compact(self, kept: I64, size: int) -> None:
+        self._state[: len(kept)] = self._state[kept]
+        self._state[len(kept) : size] = -np.inf
+        self._registers[: len(kept)] = self._registers[kept]
+        self._registers[len(kept) : size] = 0

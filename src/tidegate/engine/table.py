@@ -1,0 +1,300 @@
+"""The flows of one definition: a table of fixed size from key to what the samples of that key add up to.
+
+A key is the number of its data source and the words of the definition's keys. All active keys are exact while they are
+no more than the capacity. When the table is full, the keys with the smaller half of the readings are forgotten. Three
+things are guaranteed for any input, S being all traffic that counts for the definition (decaying as readings do) and C
+the capacity:
+
+* a key whose reading is above 2 S / C is never forgotten;
+* no reading is too high, and none is too low by more than `lost`, the sum of the largest readings forgotten each time,
+  which decays as readings do;
+* a key whose true reading is above `lost` has a slot.
+
+A key over a limit, or that was over it less than the threshold's timeout ago, is kept, unless half of the table is so.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import numpy as np
+
+from tidegate.engine.definition import Statistic
+from tidegate.engine.rows import Items, Rows, Span
+from tidegate.engine.statistics import NOTHING, Limits, further
+from tidegate.engine.table_kernels import LIFE, add_rates, find_key, find_slots, log_flows, rebuild
+from tidegate.kernel import F64, I64, U64, Flags
+
+__all__ = ["Added", "Crossing", "FlowTable", "Log", "Readings", "Record", "Shape"]
+
+_WINDOW = 128.0  # the landmark moves every so many t; exp(2 * 128) times a squared amount still is a finite number
+
+
+class Log(msgspec.Struct, frozen=True):
+    """When flow records are written; seconds."""
+
+    idle: float
+    active: float
+    at_start: bool
+
+
+class Shape(msgspec.Struct, frozen=True):
+    """What a table is made for."""
+
+    words: int  # of a key, without the data source
+    t: float  # seconds
+    statistics: tuple[Statistic, ...]  # the value's, then the further values'
+    capacity: int  # keys
+    sources: int  # data sources are numbered below this
+    log: Log | None = None
+
+
+class Crossing(msgspec.Struct, frozen=True, eq=False):
+    """A limit crossed by the sample in `row`."""
+
+    row: int
+    limit: int  # which
+    reading: float
+    key: tuple[int, ...]
+    samples: float  # that the reading rests on, decaying as it does
+    interval: float  # half of the 95 % interval
+    values: tuple[float | None, ...]  # readings of the further values
+
+
+class Record(msgspec.Struct, frozen=True, eq=False):
+    """A flow record; seconds."""
+
+    key: tuple[int, ...]
+    start: float
+    end: float
+    total: float
+
+
+class Added(msgspec.Struct, frozen=True, eq=False):
+    """What came of adding rows."""
+
+    crossings: list[Crossing]
+    records: list[Record]
+
+
+class Readings(msgspec.Struct, frozen=True, eq=False):
+    """All flows at one moment; n rows, in no order."""
+
+    keys: U64  # (n, 1 + words)
+    values: F64  # (statistics, n); NaN where there is none
+    samples: F64
+    interval: F64  # half of the 95 % interval of the value
+
+
+class FlowTable:
+    """See the module."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self.forgotten = 0  # keys, since the table was made
+        capacity = shape.capacity
+        self._size = np.zeros(1, np.int64)
+        self._index = np.zeros(1 << (2 * capacity - 1).bit_length(), np.int32)
+        self._keys = np.empty((capacity, 1 + shape.words), np.uint64)
+        self._sums = np.zeros((capacity, 4))
+        self._lost = 0.0
+        self._landmark = -math.inf
+        self._rate_is_value = shape.statistics[0] is Statistic.RATE
+        self._further = [
+            further(statistic, shape.t, capacity)
+            for statistic in (shape.statistics[1:] if self._rate_is_value else shape.statistics)
+        ]
+        self._log = np.full((capacity, 3), np.nan) if shape.log else None
+        self._limits = Limits(np.empty((0, 3)), np.empty((0, shape.sources), np.bool_), capacity)
+
+    def __len__(self) -> int:
+        return int(self._size[0])
+
+    def set_limits(self, values: F64, allowed: Flags, kept: list[int]) -> None:
+        """Replace the limits: `values` (limits, 3): value, timeout, by flow; `allowed` (limits, sources).
+
+        `kept` gives for each new limit the old one whose state goes on, or -1.
+        """
+        old, self._limits = self._limits, Limits(values, allowed, self.shape.capacity)
+        for new, before in enumerate(kept):
+            if before >= 0:
+                self._limits.above[:, new] = old.above[:, before]
+                self._limits.above_source[new] = old.above_source[before]
+
+    def triggered(self, limit: int, key: tuple[int, ...], now: float) -> bool:
+        """Tell whether a limit is in its triggered state for a key, or for the data source where not by flow."""
+        values, timeout, by_flow = self._limits.values[limit]
+        slot = self._slot(key) if by_flow else 0
+        above = self._limits.above[slot, limit] if by_flow else self._limits.above_source[limit, key[0]]
+        return slot >= 0 and bool(now < above + timeout) and math.isfinite(values)
+
+    def add(self, rows: Rows) -> Added:
+        """Add samples; times must not go back."""
+        added = Added([], [])
+        slots = np.empty(len(rows), np.int64)
+        done = 0
+        while done < len(rows):
+            placed = find_slots(rows.keys, done, len(rows), self._index, self._keys, self._size, slots)
+            if placed == done:
+                self._forget(rows.times[done], added)
+            while done < placed:
+                done = self._add_placed(rows, slots, done, placed, added)
+        return added
+
+    def _add_placed(self, rows: Rows, slots: I64, done: int, placed: int, added: Added) -> int:
+        """Add rows whose slots are known; return the row where the landmark must move, or `placed`."""
+        time = float(rows.times[done])
+        if time >= self._landmark + _WINDOW * self.shape.t:
+            self._move_landmark(time)
+        limits = self._limits if self._rate_is_value else NOTHING
+        events = np.empty(((placed - done) * len(limits.values), 3))
+        amounts = rows.items[0].numbers if self._rate_is_value else rows.rates
+        stop, count = add_rates(
+            slots, done, placed, rows.times, amounts, rows.sources, self.shape.t, self._landmark,
+            self._landmark + _WINDOW * self.shape.t, self._sums, *limits.arrays, events,
+        )  # fmt: skip
+        events = events[:count]
+        span = Span(rows, slots, done, stop, self._landmark)
+        for place, (state, items) in enumerate(zip(self._further, self._further_items(rows), strict=True)):
+            mine = self._limits if place == 0 and not self._rate_is_value else NOTHING
+            found = state.add(span, items, mine)
+            events = events if mine is NOTHING else found
+        self._note_crossings(span, events, added)
+        if self._log is not None and self.shape.log is not None:
+            records = np.empty((2 * (stop - done), 4))
+            log = self.shape.log
+            ended = log_flows(
+                slots, done, stop, rows.times, amounts, log.idle, log.active, log.at_start, self._log, records
+            )
+            self._note_records(records[:ended], added)
+        return stop
+
+    def _further_items(self, rows: Rows) -> tuple[Items, ...]:
+        return rows.items[1:] if self._rate_is_value else rows.items
+
+    def _note_crossings(self, span: Span, events: F64, added: Added) -> None:
+        for event in events:
+            row = int(event[0])
+            slot, time = int(span.slots[row]), float(span.rows.times[row])
+            weight = math.exp((time - self._landmark) / self.shape.t)
+            values = [float(state.read(np.array([slot]), time, self._landmark)[0]) for state in self._further]
+            crossing = Crossing(
+                row=row,
+                limit=int(event[1]),
+                reading=float(event[2]),
+                key=tuple(int(word) for word in self._keys[slot]),
+                samples=float(self._sums[slot, 2] / weight),
+                interval=self._interval(slot, weight),
+                values=tuple(None if math.isnan(value) else value for value in self._after_value(values)),
+            )
+            added.crossings.append(crossing)
+
+    def _after_value(self, values: list[float]) -> list[float]:
+        return values if self._rate_is_value else values[1:]
+
+    def _interval(self, slot: int, weight: float) -> float:
+        """Half of the 95 % interval of a rate: samples are a Poisson process, so the variance is the sum of squares."""
+        if not self._rate_is_value:
+            return math.nan
+        return float(1.96 * math.sqrt(self._sums[slot, 1]) / (weight * self.shape.t))
+
+    def _note_records(self, records: F64, added: Added) -> None:
+        for slot, start, end, total in records:
+            key = tuple(int(word) for word in self._keys[int(slot)])
+            added.records.append(Record(key, float(start), float(end), float(total)))
+
+    def close_idle(self, now: float, *, everything: bool = False) -> list[Record]:
+        """Write the records of flows that were idle long enough at `now`, or of all."""
+        added = Added([], [])
+        log = self.shape.log
+        if log is not None and self._log is not None:
+            state = self._log[: len(self)]
+            done = ~np.isnan(state[:, 1])
+            if not everything:
+                done &= (now >= state[:, 2] + log.idle) | (now >= state[:, 1] + log.active)
+            self._close(np.flatnonzero(done), added)
+        return added.records
+
+    def _close(self, slots: I64, added: Added) -> None:
+        if self._log is None or self.shape.log is None:
+            return
+        if not self.shape.log.at_start:
+            state = self._log[slots]
+            self._note_records(
+                np.column_stack([slots.astype(np.float64), state[:, 1], state[:, 2], state[:, 0]]), added
+            )
+        self._log[slots] = np.nan
+
+    def readings(self, now: float) -> Readings:
+        """Return all flows at `now` that had a sample in the last LIFE * t seconds."""
+        now = max(now, self._landmark)
+        alive = np.flatnonzero(self._sums[: len(self), 3] + LIFE * self.shape.t > now)
+        weight = math.exp(-min((now - self._landmark) / self.shape.t, 700.0)) if len(alive) else 0.0
+        sums = self._sums[alive]
+        rate = sums[:, 0] * weight / self.shape.t
+        rest = [state.read(alive, now, self._landmark) for state in self._further]
+        spread = np.sqrt(sums[:, 1]) * (1.96 * weight / self.shape.t)
+        return Readings(
+            keys=self._keys[alive],
+            values=np.array([rate, *rest] if self._rate_is_value else rest),
+            samples=sums[:, 2] * weight,
+            interval=spread if self._rate_is_value else np.full(len(alive), np.nan),
+        )
+
+    def reading(self, key: tuple[int, ...], now: float) -> float | None:
+        """Return the value of one key at `now`, or None."""
+        slot = self._slot(key)
+        if slot < 0 or self._sums[slot, 3] + LIFE * self.shape.t <= now:
+            return None
+        if not self._rate_is_value:
+            return float(self._further[0].read(np.array([slot]), now, self._landmark)[0])
+        return float(self._sums[slot, 0] * math.exp(-(now - self._landmark) / self.shape.t) / self.shape.t)
+
+    def lost(self, now: float) -> float:
+        """Return by how much a reading may be too low at `now`, because its key was forgotten before."""
+        return self._lost * math.exp(-(now - self._landmark) / self.shape.t) / self.shape.t if self._lost else 0.0
+
+    def _slot(self, key: tuple[int, ...]) -> int:
+        """Return the slot of a key, or -1."""
+        return find_key(np.array([key], np.uint64), self._index, self._keys)
+
+    def _move_landmark(self, time: float) -> None:
+        """Weigh everything anew, from a landmark that depends on the time alone, and drop flows that are gone."""
+        window = _WINDOW * self.shape.t
+        landmark = math.floor(time / window) * window
+        if math.isfinite(self._landmark):
+            factor = math.exp(-(landmark - self._landmark) / self.shape.t)
+            self._sums[: len(self)] *= (factor, factor * factor, factor, 1.0)
+            self._lost *= factor
+            for state in self._further:
+                state.scale(factor, len(self))
+        self._landmark = landmark
+
+    def _forget(self, time: float, added: Added) -> None:
+        """Make room: forget the keys with the smaller half of the readings."""
+        size = len(self)
+        amounts = self._sums[:size, 0]
+        cutoff = float(np.partition(amounts, size // 2)[size // 2])
+        over = self._limits.held(size, time)
+        keep = (amounts > cutoff) | (over if 2 * int(over.sum()) < size else False)
+        self._lost += cutoff
+        self.forgotten += size - int(keep.sum())
+        if self._log is not None:
+            self._close(np.flatnonzero(~keep & ~np.isnan(self._log[:size, 1])), added)
+        self._compact(np.flatnonzero(keep), size)
+
+    def _compact(self, kept: I64, size: int) -> None:
+        count = len(kept)
+        self._keys[:count] = self._keys[kept]
+        self._sums[:count] = self._sums[kept]
+        self._sums[count:size] = 0.0
+        self._limits.compact(kept, size)
+        for state in self._further:
+            state.compact(kept, size)
+        if self._log is not None:
+            self._log[:count] = self._log[kept]
+            self._log[count:size] = np.nan
+        self._size[0] = count
+        self._index[:] = 0
+        rebuild(self._keys, count, self._index)

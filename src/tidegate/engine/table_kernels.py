@@ -1,0 +1,444 @@
+"""Kernels of `tidegate.engine.table`: find the slot of each key, add what a sample brings, see which limits it crosses.
+
+Values decay exponentially with the definition's `t`. Instead of decaying every slot as time goes by, samples are
+weighed up: what comes at x counts exp((x - landmark) / t), and a reading divides by the same at its own time (forward
+decay, Cormode, Shkapenyuk, Srivastava and Xu, 2009). A sample costs one multiplication, and one exponential a datagram.
+
+A kernel stops at a row where the table must first be changed: it is full, or time has gone so far past the landmark
+that weights would grow too large. It returns that row; the caller changes the table and goes on from there. So results
+do not depend on where one batch ends and the next begins.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tidegate.data.hash import mix
+from tidegate.kernel import F64, I32, I64, U8, U64, Flags, inline, kernel
+
+__all__ = [
+    "KERNELS",
+    "LIFE",
+    "REGISTERS",
+    "add_amounts",
+    "add_distinct",
+    "add_extremes",
+    "add_means",
+    "add_rates",
+    "estimate_distinct",
+    "find_key",
+    "find_slots",
+    "log_flows",
+    "read_distinct",
+    "rebuild",
+]
+
+LIFE = 10.0  # a flow without samples for this many times its t is gone
+REGISTERS = 256
+
+_ZERO = np.uint64(0)
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+
+
+@inline
+def _hash(keys: U64, row: int) -> np.uint64:
+    word = _SPREAD
+    for part in range(keys.shape[1]):
+        word = mix(word ^ keys[row, part]) + _SPREAD
+    return word
+
+
+@inline
+def _same(keys: U64, row: int, table: U64, slot: int) -> bool:
+    for part in range(keys.shape[1]):  # noqa: SIM110 - numba knows no all()
+        if keys[row, part] != table[slot, part]:
+            return False
+    return True
+
+
+@kernel("i8(u8[:,::1], i8, i8, i4[::1], u8[:,::1], i8[::1], i8[::1])")
+def find_slots(keys: U64, row: int, stop: int, index: I32, table: U64, size: I64, slots: I64) -> int:
+    """Write the slot of each key of rows `row` to `stop`, new keys at the end; return the row the table is full for.
+
+    `index` is open addressing over `table` (capacity, words): slot + 1, or 0. `size` (1,) is how many slots are used.
+    """
+    mask = index.size - 1
+    for at in range(row, stop):
+        place = np.int64(_hash(keys, at) & np.uint64(mask))
+        while index[place] != 0 and not _same(keys, at, table, index[place] - 1):
+            place = place + 1 & mask
+        if index[place] == 0:
+            if size[0] == table.shape[0]:
+                return at
+            for part in range(keys.shape[1]):
+                table[size[0], part] = keys[at, part]
+            size[0] += 1
+            index[place] = np.int32(size[0])
+        slots[at] = index[place] - 1
+    return stop
+
+
+@kernel("i8(u8[:,::1], i4[::1], u8[:,::1])")
+def find_key(key: U64, index: I32, table: U64) -> int:
+    """Return the slot of one key (1, words), or -1."""
+    mask = index.size - 1
+    place = np.int64(_hash(key, 0) & np.uint64(mask))
+    while index[place] != 0:
+        if _same(key, 0, table, index[place] - 1):
+            return int(index[place] - 1)
+        place = place + 1 & mask
+    return -1
+
+
+@kernel("void(u8[:,::1], i8, i4[::1])")
+def rebuild(table: U64, size: int, index: I32) -> None:
+    """Make `index` anew for the first `size` slots; it must be all 0."""
+    mask = index.size - 1
+    for slot in range(size):
+        place = np.int64(_hash(table, slot) & np.uint64(mask))
+        while index[place] != 0:
+            place = place + 1 & mask
+        index[place] = np.int32(slot + 1)
+
+
+@inline
+def _crossings(
+    at: int,
+    slot: int,
+    source: int,
+    time: float,
+    reading: float,
+    until: float,
+    decay: float,
+    limits: F64,
+    allowed: Flags,
+    above: F64,
+    above_source: F64,
+    events: F64,
+    count: int,
+) -> int:
+    """Apply every threshold to one reading; return how many events there are now.
+
+    `limits` (thresholds, 3): value, timeout, by flow. `above` (capacity, thresholds) and `above_source` (thresholds,
+    sources) hold until when the reading stays over the value if nothing more comes: `until`, or before that the moment
+    at which a reading that decays with `decay` (0: it does not) falls to the value.
+    """
+    for threshold in range(limits.shape[0]):
+        value, timeout, by_flow = limits[threshold, 0], limits[threshold, 1], limits[threshold, 2] != 0.0
+        if reading <= value:
+            if by_flow:
+                above[slot, threshold] = min(above[slot, threshold], time)
+            continue
+        if not allowed[threshold, source]:
+            continue
+        before = above[slot, threshold] if by_flow else above_source[threshold, source]
+        if time >= before + timeout:
+            events[count, 0], events[count, 1], events[count, 2] = at, threshold, reading
+            count += 1
+        falls = until
+        if decay > 0.0 and value > 0.0:
+            falls = min(until, time + decay * np.log(reading / value))
+        if by_flow:
+            above[slot, threshold] = falls
+        else:
+            above_source[threshold, source] = max(before, falls)
+    return count
+
+
+_LIMITS = "f8[:,::1], b1[:,::1], f8[:,::1], f8[:,::1], f8[:,::1]"
+
+
+@kernel(f"UniTuple(i8,2)(i8[::1], i8, i8, f8[::1], f8[::1], i8[::1], f8, f8, f8, f8[:,::1], {_LIMITS})")
+def add_rates(
+    slots: I64,
+    row: int,
+    stop: int,
+    times: F64,
+    amounts: F64,
+    sources: I64,
+    t: float,
+    landmark: float,
+    horizon: float,
+    sums: F64,
+    limits: F64,
+    allowed: Flags,
+    above: F64,
+    above_source: F64,
+    events: F64,
+) -> tuple[int, int]:
+    """Add amounts to their slots and check limits after each; return the row to go on from and how many events.
+
+    `sums` (capacity, 4): amounts, their squares, samples, each weighed up; time of the last sample. A row at or past
+    `horizon` is left for the caller, who moves the landmark. `events` (rows * thresholds, 3): row, threshold, reading.
+    """
+    count = 0
+    last = np.nan
+    weight = 1.0
+    life = LIFE * t
+    for at in range(row, stop):
+        if times[at] != last:
+            last = times[at]
+            if last >= horizon:
+                return at, count
+            weight = np.exp((last - landmark) / t)
+        slot = slots[at]
+        if last >= sums[slot, 3] + life:
+            sums[slot, 0] = sums[slot, 1] = sums[slot, 2] = 0.0
+        weighed = amounts[at] * weight
+        sums[slot, 0] += weighed
+        sums[slot, 1] += weighed * weighed
+        sums[slot, 2] += weight
+        sums[slot, 3] = last
+        if limits.shape[0]:
+            reading = sums[slot, 0] / (weight * t)
+            count = _crossings(
+                at, slot, sources[at], last, reading, last + life, t,
+                limits, allowed, above, above_source, events, count,
+            )  # fmt: skip
+    return stop, count
+
+
+@kernel("void(i8[::1], i8, i8, f8[::1], f8[::1], f8, f8, f8[:,::1])")
+def add_amounts(
+    slots: I64, row: int, stop: int, times: F64, amounts: F64, t: float, landmark: float, sums: F64
+) -> None:
+    """Add amounts of a further rate; `sums` (capacity, 3): amounts, their squares, time of the last sample."""
+    last = np.nan
+    weight = 1.0
+    for at in range(row, stop):
+        if times[at] != last:
+            last = times[at]
+            weight = np.exp((last - landmark) / t)
+        slot = slots[at]
+        if last >= sums[slot, 2] + LIFE * t:
+            sums[slot, 0] = sums[slot, 1] = 0.0
+        weighed = amounts[at] * weight
+        sums[slot, 0] += weighed
+        sums[slot, 1] += weighed * weighed
+        sums[slot, 2] = last
+
+
+@kernel(f"i8(i8[::1], i8, i8, f8[::1], f8[::1], f8[::1], b1[::1], i8[::1], f8, f8, f8[:,::1], {_LIMITS})")
+def add_means(
+    slots: I64,
+    row: int,
+    stop: int,
+    times: F64,
+    numbers: F64,
+    rates: F64,
+    present: Flags,
+    sources: I64,
+    t: float,
+    landmark: float,
+    sums: F64,
+    limits: F64,
+    allowed: Flags,
+    above: F64,
+    above_source: F64,
+    events: F64,
+) -> int:
+    """Add numbers to means weighted by sampling rate; `sums` (capacity, 3): numbers, rates, time of the last."""
+    count = 0
+    for at in range(row, stop):
+        if not present[at]:
+            continue
+        slot, time = slots[at], times[at]
+        weight = np.exp((time - landmark) / t) * rates[at]
+        if time >= sums[slot, 2] + LIFE * t:
+            sums[slot, 0] = sums[slot, 1] = 0.0
+        sums[slot, 0] += weight * numbers[at]
+        sums[slot, 1] += weight
+        sums[slot, 2] = time
+        reading = sums[slot, 0] / sums[slot, 1]
+        count = _crossings(
+            at, slot, sources[at], time, reading, time + LIFE * t, 0.0,
+            limits, allowed, above, above_source, events, count,
+        )  # fmt: skip
+    return count
+
+
+@inline
+def _period(time: float, t: float) -> float:
+    return np.floor(time / t)  # type: ignore[no-any-return] # numba types it
+
+
+@kernel(f"i8(i8[::1], i8, i8, f8[::1], f8[::1], b1[::1], i8[::1], f8, f8, f8[:,::1], {_LIMITS})")
+def add_extremes(
+    slots: I64,
+    row: int,
+    stop: int,
+    times: F64,
+    numbers: F64,
+    present: Flags,
+    sources: I64,
+    t: float,
+    sign: float,
+    state: F64,
+    limits: F64,
+    allowed: Flags,
+    above: F64,
+    above_source: F64,
+    events: F64,
+) -> int:
+    """Keep the largest `sign * number` of this period of t seconds and of the one before.
+
+    `state` (capacity, 3): number of the period, its extreme, the extreme of the period before; -inf for none.
+    """
+    count = 0
+    for at in range(row, stop):
+        if not present[at]:
+            continue
+        slot, time = slots[at], times[at]
+        period = _period(time, t)
+        if period != state[slot, 0]:
+            state[slot, 2] = state[slot, 1] if period == state[slot, 0] + 1 else -np.inf
+            state[slot, 1] = -np.inf
+            state[slot, 0] = period
+        state[slot, 1] = max(state[slot, 1], sign * numbers[at])
+        reading = sign * max(state[slot, 1], state[slot, 2])
+        count = _crossings(
+            at, slot, sources[at], time, reading, (period + 2) * t, 0.0,
+            limits, allowed, above, above_source, events, count,
+        )  # fmt: skip
+    return count
+
+
+@inline
+def estimate_distinct(registers: U8, slot: int, first: int, second: int) -> float:
+    """Estimate the distinct values behind the union of two sets of registers (Flajolet et al., HyperLogLog, 2007).
+
+    With 256 registers the standard error is 1.04 / sqrt(256) = 6.5 %; small numbers are counted linearly, which is
+    better.
+    """
+    total = 0.0
+    empty = 0
+    for register in range(REGISTERS):
+        rank = max(registers[slot, first, register], registers[slot, second, register])
+        total += 2.0 ** -np.float64(rank)
+        empty += 1 if rank == 0 else 0
+    estimate = 0.7182725932495458 * REGISTERS * REGISTERS / total  # 0.7213 / (1 + 1.079 / 256)
+    if estimate <= 2.5 * REGISTERS and empty > 0:
+        return REGISTERS * np.log(REGISTERS / empty)  # type: ignore[no-any-return] # numba types it
+    return estimate
+
+
+@kernel(f"i8(i8[::1], i8, i8, f8[::1], u8[::1], b1[::1], i8[::1], f8, f8[:,::1], u1[:,:,::1], {_LIMITS})")
+def add_distinct(
+    slots: I64,
+    row: int,
+    stop: int,
+    times: F64,
+    words: U64,
+    present: Flags,
+    sources: I64,
+    t: float,
+    state: F64,
+    registers: U8,
+    limits: F64,
+    allowed: Flags,
+    above: F64,
+    above_source: F64,
+    events: F64,
+) -> int:
+    """Count distinct words of this period of t seconds and of the one before.
+
+    `state` (capacity, 2): number of the period, estimate; `registers` (capacity, 2, REGISTERS): those of even and of
+    odd periods.
+    """
+    count = 0
+    for at in range(row, stop):
+        if not present[at]:
+            continue
+        slot, time = slots[at], times[at]
+        period = _period(time, t)
+        now = np.int64(period) & 1
+        fresh = period != state[slot, 0]
+        if fresh:
+            registers[slot, now, :] = 0
+            if period != state[slot, 0] + 1:
+                registers[slot, 1 - now, :] = 0
+            state[slot, 0] = period
+        word = mix(words[at])
+        register = np.int64(word & np.uint64(REGISTERS - 1))
+        rank = np.uint8(1)
+        rest = word >> np.uint64(8)
+        while rest & np.uint64(1) == _ZERO and rank < 57:
+            rest >>= np.uint64(1)
+            rank += np.uint8(1)
+        if fresh or rank > registers[slot, now, register]:
+            registers[slot, now, register] = max(rank, registers[slot, now, register])
+            state[slot, 1] = estimate_distinct(registers, slot, 0, 1)
+        count = _crossings(
+            at, slot, sources[at], time, state[slot, 1], (period + 2) * t, 0.0,
+            limits, allowed, above, above_source, events, count,
+        )  # fmt: skip
+    return count
+
+
+@kernel("void(i8[::1], f8, f8[:,::1], u1[:,:,::1], f8[::1])")
+def read_distinct(slots: I64, period: float, state: F64, registers: U8, values: F64) -> None:
+    """Write the estimates of slots in a period; what has no sample in it or the one before is left alone."""
+    for at in range(slots.size):
+        slot = slots[at]
+        age = period - state[slot, 0]
+        if age <= 0.0:
+            values[at] = state[slot, 1]
+        elif age <= 1.0:
+            last = int(state[slot, 0]) & 1
+            values[at] = estimate_distinct(registers, slot, last, last)
+
+
+@inline
+def _record(records: F64, count: int, slot: int, start: float, end: float, total: float) -> int:
+    records[count, 0], records[count, 1], records[count, 2], records[count, 3] = slot, start, end, total
+    return count + 1
+
+
+@kernel("i8(i8[::1], i8, i8, f8[::1], f8[::1], f8, f8, b1, f8[:,::1], f8[:,::1])")
+def log_flows(
+    slots: I64,
+    row: int,
+    stop: int,
+    times: F64,
+    amounts: F64,
+    idle: float,
+    active: float,
+    at_start: bool,  # noqa: FBT001 - numba knows no keyword-only arguments
+    state: F64,
+    records: F64,
+) -> int:
+    """Keep totals by slot and write the records that end; return how many.
+
+    `state` (capacity, 3): total, start, time of the last sample; start is NaN where no record is open. `records` (2 *
+    rows, 4): slot, start, end, total. A record ends when nothing came for `idle` seconds or it has lasted `active`;
+    with `at_start` it is written when it begins, and the flow is told again once `active` has passed.
+    """
+    count = 0
+    for at in range(row, stop):
+        slot, time = slots[at], times[at]
+        start, last = state[slot, 1], state[slot, 2]
+        if start == start and (time >= last + idle or time >= start + active):  # noqa: PLR0124 - false for NaN
+            if not at_start:
+                count = _record(records, count, slot, start, last, state[slot, 0])
+            start = np.nan
+        if start != start:  # noqa: PLR0124 - true for NaN
+            state[slot, 0], state[slot, 1] = 0.0, time
+            if at_start:
+                count = _record(records, count, slot, time, time, amounts[at])
+        state[slot, 0] += amounts[at]
+        state[slot, 2] = time
+    return count
+
+
+KERNELS = (
+    find_slots,
+    rebuild,
+    add_rates,
+    add_amounts,
+    add_means,
+    add_extremes,
+    add_distinct,
+    read_distinct,
+    log_flows,
+    find_key,
+)
