@@ -6,7 +6,7 @@ Every method may be called from any thread and returns within milliseconds. Text
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -17,7 +17,7 @@ __all__ = ["AgentInfo", "Backend", "DataSourceInfo"]
 
 
 class AgentInfo(msgspec.Struct, frozen=True):
-    """What is known of an agent: the object of `/agents/json` (section 2.3 of the REST reference), its names as there."""
+    """What is known of an agent: the object of `/agents/json`, section 2.3 of the REST reference."""
 
     sFlowDatagramSource: tuple[str, ...]  # noqa: N815 - the interface's names, as all below
     firstSeen: int  # noqa: N815 - milliseconds ago
@@ -124,8 +124,5 @@ class Backend(Protocol):
     def flow_records(self, after: int = -1, *, most: int = 1000, names: Sequence[str] = ()) -> list[FlowRecord]:
         """Return flow records with an id above `after`, newest first."""
 
-    def wait(self, seen: int, timeout: float) -> int:
-        """Wait until something was added to the events or flow records since `seen`; return the mark for the next call.
-
-        Blocks the calling thread for at most `timeout` seconds; `wait(-1, 0)` returns the mark of now.
-        """
+    def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Call `changed`, from any thread, when events or flow records were added; return what ends that."""
