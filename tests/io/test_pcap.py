@@ -242,6 +242,18 @@ def test_fragments_without_the_rest_are_counted(folder: Path) -> None:
     assert stats.skipped == {"fragment lost": len(pieces) - 1}
 
 
+def test_fragments_that_the_capture_has_cut_are_counted(folder: Path) -> None:
+    pieces = fragments_of("192.0.2.9", struct.pack(">HHHH", 1000, 6343, 108, 0) + bytes(100))
+    _, stats = read(folder, cf.pcap([(BASE_NS, p[:30]) for p in pieces], 101))
+    assert stats.skipped == {"fragment lost": len(pieces)}
+
+
+def test_joined_fragments_that_are_no_datagram_are_counted(folder: Path) -> None:
+    pieces = fragments_of("192.0.2.9", struct.pack(">HHHH", 1000, 6343, 3, 0) + bytes(24))
+    _, stats = read(folder, cf.pcap([(BASE_NS, p) for p in pieces], 101))
+    assert (stats.joined, stats.skipped) == (1, {"malformed header": 1})
+
+
 def test_a_large_file_is_read_through_windows(folder: Path) -> None:
     packet = cf.frame(cf.udp_packet(one(SFLOW * 160)), 1)
     path = folder / "large.pcap"
@@ -337,7 +349,20 @@ def test_records_that_make_no_sense_end_the_file(folder: Path) -> None:
     no_header = cf.block(0x0A0D0D0A, bytes(16))
     future = cf.block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 2, 0, -1))
     huge = struct.pack("<III", 6, 0x7FFFFFFC, 0)
-    for bad in (unequal, tiny, odd, beyond, cramped, cf.block(3, b""), no_header, future, huge, cf.block(1, b"")):
+    unequal_section = cf.section()[:-4] + bytes(4)
+    for bad in (
+        unequal,
+        unequal_section,
+        tiny,
+        odd,
+        beyond,
+        cramped,
+        cf.block(3, b""),
+        no_header,
+        future,
+        huge,
+        cf.block(1, b""),
+    ):
         found, stats = read(folder, head + bad + head)
         assert len(found) == 1
         assert stats.damage == f"a record at octet {len(head)} makes no sense"

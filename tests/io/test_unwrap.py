@@ -149,6 +149,17 @@ def test_kernel_equals_twin_on_any_octets(link: int, frame: bytes) -> None:
     assert kernel_unwrap(frame, link) == naive_unwrap(frame, link)
 
 
+def test_lengths_left_out_by_offload_reach_to_the_end_of_the_frame() -> None:
+    four = bytearray(cf.udp_packet(cf.Datagram(0, "192.0.2.1", 1, 2, b"payload")))
+    four[2:4] = four[24:26] = b"\0\0"
+    six = bytearray(cf.udp_packet(cf.Datagram(0, "2001:db8::1", 1, 2, b"payload")))
+    six[4:6] = six[44:46] = b"\0\0"
+    for packet in (four, six):
+        found = kernel_unwrap(bytes(packet), 101)
+        assert found == naive_unwrap(bytes(packet), 101)
+        assert found[1] == b"payload"
+
+
 def test_sflow_is_known_by_version_and_address_type() -> None:
     signs = {}
     for words in ((5, 0), (5, 1), (5, 2), (5, 3), (4, 1), (0x10005, 1), (5, 0x10001)):

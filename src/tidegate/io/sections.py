@@ -37,13 +37,11 @@ class Section:
         return self._table[: self._count]
 
     def read_block(self, data: U8, at: int) -> int:  # noqa: PLR0911 - a block can be wrong in five ways
-        """Read the section header or interface description at `at`.
+        """Read the section header or interface description at `at`, of which 12 octets at least are there.
 
         Return its octets, 0 where `data` ends before it does, -1 where it makes no sense.
         """
         head = data[at : at + 12].tobytes()
-        if len(head) < 12:
-            return 0
         is_header = head[:4] == _SECTION_HEADER
         if is_header and head[8:12] not in {_BYTE_ORDER, _BYTE_ORDER[::-1]}:
             return -1

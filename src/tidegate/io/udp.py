@@ -20,7 +20,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import msgspec
 import numpy as np
@@ -43,11 +43,11 @@ class UdpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where and how to listen."""
 
     host: str = ""  # a literal address of this machine; empty for all of both families
-    port: int = 6343  # the port of sFlow (IANA); 0 lets the kernel choose
-    workers: int = 1  # sockets that share the port; the kernel spreads sources over them
-    receive_buffer: int = 32 << 20  # octets asked of the kernel for each socket
-    block_size: int = 256  # most datagrams in a block
-    gather_s: float = 0.0005  # rest between two wake-ups under load
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 6343  # the port of sFlow (IANA); 0 lets the kernel choose
+    workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1  # sockets that share the port, sources spread over them
+    receive_buffer: Annotated[int, msgspec.Meta(ge=4096, le=1 << 30)] = 32 << 20  # octets, for each socket
+    block_size: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 256  # most datagrams in a block
+    gather_s: Annotated[float, msgspec.Meta(ge=0, le=0.1)] = 0.0005  # rest between two wake-ups under load
 
 
 class UdpStatistics(msgspec.Struct, frozen=True):
