@@ -149,6 +149,8 @@ def test_facts_are_those_of_akvorado(stem: str) -> None:
     assert len(samples) == len(flows)
     for (datagram, sample), flow in zip(samples, flows, strict=True):
         fields = flow_fields(datagram, sample)
+        if fields.get("bgpsourceas") == "0":
+            fields["bgpsourceas"] = fields["bgpas"]  # akvorado reads 0 as the router's own AS, we print what was sent
         for theirs, names in FACTS.items():
             if theirs in flow:
                 assert plain(ours(fields, names)) == plain(flow[theirs]), theirs
