@@ -58,7 +58,7 @@ def rule_from_json(components: Sequence[Mapping[str, Any]], afi: Afi) -> FlowRul
     for place, value in enumerate(components):
         try:
             rule.append(_component_from_json(value))
-        except (KeyError, TypeError, ValueError, TextError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, TextError) as error:
             raise DecodeError(f"bad component: {error}", place) from None
     return FlowRule(afi, tuple(rule))
 

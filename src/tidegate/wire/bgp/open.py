@@ -138,7 +138,7 @@ def _encode_capabilities(offered: Capabilities) -> Iterator[bytes]:
     for family in offered.add_path_send:
         modes[family] = modes.get(family, 0) | _ADD_PATH_SEND
     if modes:
-        octets = b"".join(bytes((0, family.afi, family.safi, mode)) for family, mode in modes.items())
+        octets = b"".join(bytes((0, family.afi, family.safi, mode)) for family, mode in sorted(modes.items()))
         yield _capability(CapabilityCode.ADD_PATH, octets)
     if offered.enhanced_refresh:
         yield _capability(CapabilityCode.ENHANCED_REFRESH)

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bgp_cases import prefixes
+from tidegate.errors import DecodeError, EncodeError, TextError
+from tidegate.wire.bgp.constants import Afi
+from tidegate.wire.bgp.prefix import Prefix, address_text, decode_prefix, encode_prefix, parse_address, parse_prefix
+from tidegate.wire.cursor import Reader
+
+
+@given(st.sampled_from(Afi).flatmap(prefixes))
+def test_wire_and_text_forms_are_exact(prefix: Prefix) -> None:
+    assert decode_prefix(Reader(encode_prefix(prefix)), prefix.afi) == prefix
+    assert parse_prefix(str(prefix)) == prefix
+
+
+def test_bits_past_the_length_are_cleared_on_receipt() -> None:
+    assert str(decode_prefix(Reader(bytes.fromhex("17c00003")), Afi.IPV4)) == "192.0.2.0/23"
+
+
+def test_path_identifier_stands_before_the_prefix() -> None:
+    prefix = decode_prefix(Reader(bytes.fromhex("00000007 18 c00002")), Afi.IPV4, with_path_id=True)
+    assert (str(prefix), prefix.path_id) == ("192.0.2.0/24", 7)
+
+
+def test_length_over_the_family_and_missing_octets() -> None:
+    with pytest.raises(ValueError, match="33 is over 32"):
+        decode_prefix(Reader(bytes.fromhex("21c000020100")), Afi.IPV4)
+    with pytest.raises(DecodeError, match="truncated"):
+        decode_prefix(Reader(bytes.fromhex("18c000")), Afi.IPV4)
+
+
+@pytest.mark.parametrize(
+    "prefix", [Prefix(b"\1\2\3", 8), Prefix(bytes(4), 33), Prefix(bytes(4), -1), Prefix(b"\1\2\3\4", 8)]
+)
+def test_what_is_no_prefix_is_not_written(prefix: Prefix) -> None:
+    with pytest.raises(EncodeError):
+        encode_prefix(prefix)
+
+
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [("", 0), ("192.0.2", 0), ("192.0.2.0/33", 10), ("192.0.2.0/x", 10), ("192.0.2.0/", 10), ("192.0.2.1/24", 0)],
+)
+def test_errors_point_at_the_column(text: str, column: int) -> None:
+    with pytest.raises(TextError) as caught:
+        parse_prefix(text)
+    assert caught.value.column == column
+
+
+def test_set_bits_get_a_hint_and_zones_are_refused() -> None:
+    with pytest.raises(TextError, match=r"did you mean 192\.0\.2\.0/24"):
+        parse_prefix("192.0.2.1/24")
+    with pytest.raises(TextError, match="zone"):
+        parse_address("fe80::1%eth0")
+
+
+def test_a_bare_address_is_a_host_route() -> None:
+    assert str(parse_prefix("2001:db8::1")) == "2001:db8::1/128"
+    assert address_text(parse_address("2001:DB8::0:1")) == "2001:db8::1"
