@@ -289,15 +289,15 @@ def test_rows_without_a_time_stamp_get_the_time_given() -> None:
 def test_control_data_that_lies_about_its_length_is_passed_over() -> None:
     controls = np.zeros((4, 8), np.int64)
     controls[:, 0] = [0, -1, 1 << 40, 16]
-    kinds = controls.view(np.int32)
-    kinds[:, 3] = mmsg.SO_TIMESTAMPNS
-    time_ns, ports = np.zeros(4, np.int64), np.zeros(4, np.int64)
-    lengths = np.full(4, 64, np.int64)
-    missing = mmsg.read_headers(
-        np.zeros((4, 32), np.uint8), controls, kinds, lengths, 7, time_ns, np.zeros((2, 4), np.uint64), ports
-    )
-    assert missing == 4
-    assert time_ns.tolist() == [7] * 4
+    halves = controls.view(np.int32)
+    halves[:, 3] = mmsg.SO_TIMESTAMPNS
+    headers = np.zeros((4, 8), np.int64)
+    headers[:, 5] = 64
+    columns, summary = np.zeros((3, 4), np.int64), np.zeros(3, np.int64)
+    words, names = np.zeros((2, 4), np.uint64), np.zeros((4, 32), np.uint8)
+    mmsg.read_headers(headers, headers.view(np.int32), names, controls, halves, 7, columns, words, summary)
+    assert summary.tolist() == [0, 0, 4]
+    assert columns[1].tolist() == [7] * 4
 
 
 class Failing:

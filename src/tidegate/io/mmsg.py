@@ -19,10 +19,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tidegate.data.block import Block
-from tidegate.kernel import kernel
+from tidegate.kernel import I32, I64, U8, U64, kernel
 
 __all__ = ["KERNELS", "SO_TIMESTAMPNS", "Receiving", "Sending", "has_mmsg"]
 
@@ -46,6 +45,10 @@ _MMSGHDR = np.dtype(
         ("pad2", "u4"),
     ]
 )
+# Where fields of a header are: in words of 64 bits the first, in words of 32 bits the others.
+_CONTROL_LENGTH_AT = 5
+_NAME_LENGTH_AT, _FLAGS_AT, _LENGTH_AT = 2, 12, 14
+_TRUNCATED = int(socket.MSG_TRUNC)
 _IOVEC = np.dtype([("base", "u8"), ("length", "u8")])
 
 
@@ -68,38 +71,51 @@ def has_mmsg() -> bool:
     return _libc_function("recvmmsg", 5) is not None and _libc_function("sendmmsg", 4) is not None
 
 
-@kernel("int64(uint8[:,::1], int64[:,::1], int32[:,::1], int64[::1], int64, int64[::1], uint64[:,::1], int64[::1])")
-def read_headers(  # noqa: PLR0913, PLR0917 - a kernel: arrays in, arrays out
-    names: NDArray[np.uint8],
-    controls: NDArray[np.int64],
-    kinds: NDArray[np.int32],
-    control_lengths: NDArray[np.int64],
+@kernel(
+    "void(int64[:,::1], int32[:,::1], uint8[:,::1], int64[:,::1], int32[:,::1], int64, int64[:,::1], uint64[:,::1],"
+    " int64[::1])"
+)
+def read_headers(  # noqa: C901, PLR0913, PLR0917 - a kernel: arrays in, arrays out
+    headers: I64,
+    header_halves: I32,
+    names: U8,
+    controls: I64,
+    control_halves: I32,
     now_ns: int,
-    time_ns: NDArray[np.int64],
-    words: NDArray[np.uint64],
-    ports: NDArray[np.int64],
-) -> int:
-    """Read times and source addresses of the rows of `time_ns`; `now_ns` where the kernel gave no time.
+    columns: I64,
+    words: U64,
+    summary: I64,
+) -> None:
+    """Read the message headers of received datagrams, as many as `columns` has columns, and make them ready again.
 
-    `controls` is control data as 64-bit words and `kinds` the same memory as 32-bit words; `words` has two rows, high
-    and low words of the addresses. Return how many rows had no time.
+    `..._halves` is the same memory in words of 32 bits. `columns` gets rows of length, time (`now_ns` where the kernel
+    gave none) and source port, `words` rows of high and low words of the source address, `summary` the greatest length,
+    how many were cut off and how many had no time.
     """
-    missing = 0
-    for i in range(time_ns.size):
+    summary[:] = 0
+    for i in range(columns.shape[1]):
+        length = np.int64(header_halves[i, _LENGTH_AT])
+        columns[0, i] = length
+        summary[0] = max(summary[0], length)
+        if header_halves[i, _FLAGS_AT] & _TRUNCATED:
+            summary[1] += 1
+        control_length = headers[i, _CONTROL_LENGTH_AT]
+        headers[i, _CONTROL_LENGTH_AT] = _CONTROL
+        header_halves[i, _NAME_LENGTH_AT] = _NAME
         stamp = -1
         at = 0  # words of 64 bits; struct cmsghdr is a length of one word, then level and type of half a word each
-        while 8 * at + 16 <= control_lengths[i]:
+        while 8 * at + 16 <= control_length:
             length = controls[i, at]
-            if length < 16 or length > control_lengths[i] - 8 * at:
+            if length < 16 or length > control_length - 8 * at:
                 break
-            if kinds[i, 2 * at + 3] == SO_TIMESTAMPNS and length >= 32:  # struct timespec
+            if control_halves[i, 2 * at + 3] == SO_TIMESTAMPNS and length >= 32:  # struct timespec
                 stamp = controls[i, at + 2] * 1_000_000_000 + controls[i, at + 3]
             at += (length + 7) >> 3
         if stamp < 0:
             stamp = now_ns
-            missing += 1
-        time_ns[i] = stamp
-        ports[i] = (np.int64(names[i, 2]) << 8) | np.int64(names[i, 3])
+            summary[2] += 1
+        columns[1, i] = stamp
+        columns[2, i] = (np.int64(names[i, 2]) << 8) | np.int64(names[i, 3])
         family = names[i, 0] | names[i, 1]  # below 256, in either byte order
         high = np.uint64(0)
         low = np.uint64(0)
@@ -113,7 +129,6 @@ def read_headers(  # noqa: PLR0913, PLR0917 - a kernel: arrays in, arrays out
                 low = (low << np.uint64(8)) | np.uint64(names[i, 4 + k])
         words[0, i] = high
         words[1, i] = low
-    return missing
 
 
 KERNELS = (read_headers,)
@@ -148,12 +163,10 @@ class Receiving:
         self._headers["piece_count"] = 2
         self._headers["control"] = self._controls.ctypes.data + rows * _CONTROL
         self._address = self._headers.ctypes.data
-        self._lengths = self._headers["length"]
-        self._flags = self._headers["flags"]
-        self._name_lengths = self._headers["name_length"]
-        self._control_lengths = self._headers["control_length"]
-        self._name_lengths[:] = _NAME
-        self._control_lengths[:] = _CONTROL
+        self._words = self._headers.view(np.int64).reshape(size, -1)
+        self._words[:, _CONTROL_LENGTH_AT] = _CONTROL
+        self._words.view(np.int32)[:, _NAME_LENGTH_AT] = _NAME
+        self._summary = np.zeros(3, np.int64)
 
     def receive(self, descriptor: int) -> int:
         """Fetch what waits at a socket, up to `size` datagrams, and return how many; never blocks.
@@ -168,37 +181,33 @@ class Receiving:
 
     def take(self, count: int, now_ns: int) -> tuple[Block, int]:
         """Return the first `count` datagrams as a block that owns its memory, and how many of them were cut off."""
-        lengths = self._lengths[:count].astype(np.int64)
-        longest = int(lengths.max())
-        truncated = int(np.count_nonzero(self._flags[:count] & socket.MSG_TRUNC)) if longest > SLOT else 0
-        data, offset = self._compact(lengths, longest)
-        time_ns = np.empty(count, np.int64)
+        columns = np.empty((3, count), np.int64)
         words = np.empty((2, count), np.uint64)
-        ports = np.empty(count, np.int64)
         read_headers(
+            self._words,
+            self._words.view(np.int32),
             self._names,
             self._controls,
             self._controls.view(np.int32),
-            self._control_lengths[:count].astype(np.int64),
             now_ns,
-            time_ns,
+            columns,
             words,
-            ports,
+            self._summary,
         )
-        self._name_lengths[:count] = _NAME
-        self._control_lengths[:count] = _CONTROL
+        longest, truncated, _ = self._summary.tolist()
+        data, offset = self._compact(columns[0], longest)
         block = Block(
             data=data,
             offset=offset,
-            length=lengths,
-            time_ns=time_ns,
+            length=columns[0],
+            time_ns=columns[1],
             source_high=words[0],
             source_low=words[1],
-            source_port=ports,
+            source_port=columns[2],
         )
         return block, truncated
 
-    def _compact(self, lengths: NDArray[np.int64], longest: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def _compact(self, lengths: I64, longest: int) -> tuple[U8, I64]:
         """Copy the payloads out: rows as wide as the longest, and large datagrams after them."""
         count = len(lengths)
         width = min((longest + 63) & ~63, SLOT)  # whole cache lines
