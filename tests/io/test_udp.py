@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -329,3 +330,15 @@ def test_errors_of_the_socket_are_counted_and_survived() -> None:
     stats = listening.receiver.statistics()
     assert stats.errors == 3
     assert "Network is down" in stats.last_error
+
+
+def test_a_lone_empty_datagram_is_a_row_too() -> None:
+    with Listening() as listening, sender(socket.AF_INET, "127.0.0.1", listening.port) as out:
+        out.send(b"")
+        assert listening.take(1)[0][0] == b""
+
+
+def test_settings_out_of_bounds_are_refused() -> None:
+    for bad in ({"port": 65536}, {"workers": 0}, {"block_size": 0}, {"gather_s": -1.0}, {"prot": 6343}):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert(bad, UdpSettings)
