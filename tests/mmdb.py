@@ -19,12 +19,12 @@ def mmdb_bytes(records: Mapping[str, object], *, ip_version: int = 6, record_siz
     for cidr, record in sorted(records.items(), key=lambda item: ipaddress.ip_network(item[0]).prefixlen):
         _insert(root, _bits(cidr, ip_version), encode(record))
     nodes = _nodes(root)
-    data = b""
+    size = 0
     offsets: dict[bytes, int] = {}
     for leaf in (side for node in nodes for side in node if isinstance(side, bytes)):
         if leaf not in offsets:
-            offsets[leaf] = len(data)
-            data += leaf
+            offsets[leaf] = size
+            size += len(leaf)
     places = {id(node): index for index, node in enumerate(nodes)}
 
     def record_of(side: Node | bytes | None) -> int:
@@ -33,7 +33,7 @@ def mmdb_bytes(records: Mapping[str, object], *, ip_version: int = 6, record_siz
         return len(nodes) + 16 + offsets[side] if isinstance(side, bytes) else places[id(side)]
 
     tree = b"".join(_pair(record_of(node[0]), record_of(node[1]), record_size) for node in nodes)
-    return tree + bytes(16) + data + MARKER + encode(metadata(len(nodes), ip_version, record_size))
+    return tree + bytes(16) + b"".join(offsets) + MARKER + encode(metadata(len(nodes), ip_version, record_size))
 
 
 class Short(int):

@@ -1,7 +1,7 @@
 """Country and autonomous system of addresses, from the records of a MaxMind-format database.
 
-What comes in is an iterable of networks and records (`tidegate.io.mmdb` reads it from a file), what comes out a
-`GeoTable`, looked up like a group. Records are those of GeoLite2 and GeoIP2 Country, City and ASN, and of databases
+What comes in are networks and records (`tidegate.io.mmdb` reads them from a file), what comes out a `GeoTable`,
+looked up like a group. Records are those of GeoLite2 and GeoIP2 Country, City and ASN, and of databases
 that use the same names. A record without what was asked for counts as unknown.
 """
 
@@ -9,19 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
-from ipaddress import IPv4Network, IPv6Network
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegate.data.address import MAPPED
 from tidegate.data.prefixes import PrefixTable
 
-__all__ = ["AsnAttribute", "CountryAttribute", "GeoTable", "Network", "asn_table", "country_table"]
-
-Network = IPv4Network | IPv6Network
-_LOW = (1 << 64) - 1
+__all__ = ["AsnAttribute", "CountryAttribute", "GeoTable", "Networks", "asn_table", "country_table"]
 
 
 class CountryAttribute(Enum):
@@ -40,6 +35,16 @@ class AsnAttribute(Enum):
     BOTH = "both"  # number, space, description
 
 
+class Networks(msgspec.Struct, frozen=True, eq=False):
+    """Networks of n rows, and the records that they point to."""
+
+    high: NDArray[np.uint64]  # first address, see data/address.py
+    low: NDArray[np.uint64]
+    length: NDArray[np.int64]  # bits, IPv4 plus 96
+    record: NDArray[np.int64]  # index into `records`
+    records: Iterable[object]  # read once, from the first to the last
+
+
 class GeoTable(msgspec.Struct, frozen=True, eq=False):
     """Labels of prefixes; index i of `prefixes` is `labels[i]`."""
 
@@ -51,16 +56,14 @@ class GeoTable(msgspec.Struct, frozen=True, eq=False):
         return self.prefixes.lookup(high, low)
 
 
-def country_table(
-    records: Iterable[tuple[Network, object]], attribute: CountryAttribute = CountryAttribute.CODE
-) -> GeoTable:
-    """Return the table of countries; `ValueError` where one network has two records."""
-    return _table(records, lambda record: _joined(*_country(record), attribute.value, ("code", "name")))
+def country_table(networks: Networks, attribute: CountryAttribute = CountryAttribute.CODE) -> GeoTable:
+    """Return the table of countries; `ValueError` where one network has two."""
+    return _table(networks, lambda record: _joined(*_country(record), attribute.value, ("code", "name")))
 
 
-def asn_table(records: Iterable[tuple[Network, object]], attribute: AsnAttribute = AsnAttribute.NUMBER) -> GeoTable:
-    """Return the table of autonomous systems; `ValueError` where one network has two records."""
-    return _table(records, lambda record: _joined(*_asn(record), attribute.value, ("number", "descr")))
+def asn_table(networks: Networks, attribute: AsnAttribute = AsnAttribute.NUMBER) -> GeoTable:
+    """Return the table of autonomous systems; `ValueError` where one network has two."""
+    return _table(networks, lambda record: _joined(*_asn(record), attribute.value, ("number", "descr")))
 
 
 def _part(record: object, name: str) -> object:
@@ -82,15 +85,17 @@ def _joined(first: object, second: object, wanted: str, names: tuple[str, str]) 
     return " ".join(str(part) for part in parts if isinstance(part, str | int) and part != "")
 
 
-def _table(records: Iterable[tuple[Network, object]], label_of: Callable[[object], str]) -> GeoTable:
-    numbers: dict[str, int] = {}
-    rows = []
-    for network, record in records:
-        label = label_of(record)
-        if label:
-            value = int(network.network_address)
-            ipv4 = isinstance(network, IPv4Network)
-            words = (0, MAPPED | value) if ipv4 else (value >> 64, value & _LOW)
-            rows.append((words, network.prefixlen + (96 if ipv4 else 0), numbers.setdefault(label, len(numbers))))
-    labels = tuple(numbers)
-    return GeoTable(PrefixTable.build(rows, labels), labels)
+def _table(networks: Networks, label_of: Callable[[object], str]) -> GeoTable:
+    numbers: dict[str, int] = {"": -1}
+    by_record = [numbers.setdefault(label_of(record), len(numbers) - 1) for record in networks.records]
+    label = np.array(by_record, np.int64)[networks.record]
+    known = label >= 0
+    labels = tuple(numbers)[1:]
+    prefixes = PrefixTable.of_arrays(
+        networks.high[known],
+        networks.low[known],
+        length=networks.length[known],
+        label=label[known],
+        labels=labels,
+    )
+    return GeoTable(prefixes, labels)
