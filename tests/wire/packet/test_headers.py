@@ -11,7 +11,9 @@ import strategies
 from tidegate.data.fields import FIELDS
 from tidegate.data.forms import FORMS, Form
 from tidegate.data.names import LAYERS
+from tidegate.data.spelling import name_octets, name_text
 from tidegate.wire.packet.headers import MAX_LAYERS, PacketLayer, dissect
+from tidegate.wire.sflow.keys import field_text
 
 ETHERNET, PPP, IPV4, IPV6, MPLS, POS = 1, 7, 11, 12, 13, 14
 
@@ -28,8 +30,7 @@ def fields(header: bytes, protocol: int = ETHERNET) -> dict[str, str]:
         nth = seen.get(layer.name.name, 0)
         seen[layer.name.name] = nth + 1
         for name, value in layer.fields.items():
-            text = value.decode() if isinstance(value, bytes) else FORMS[FIELDS[name].form].format(value)
-            found[f"{name}.{nth}" if nth else name] = text
+            found[f"{name}.{nth}" if nth else name] = field_text(name, value)
     return found
 
 
@@ -372,8 +373,8 @@ def check(layer: PacketLayer) -> None:
         form = FIELDS[name].form
         assert FIELDS[name].layered
         if isinstance(value, bytes):
-            assert form is Form.TEXT
-            value.decode("ascii")
+            assert form is Form.DNS_NAME
+            assert name_octets(name_text(value)) == value
         else:
             assert len(value) == FORMS[form].width
             assert FORMS[form].parse(FORMS[form].format(value)) == value

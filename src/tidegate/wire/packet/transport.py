@@ -103,7 +103,7 @@ def dns(window: Window) -> Found:
         return Found(fields)
     name = _question(window)
     if name is not None:
-        fields |= present(dnsqname=name_text(name), dnsqtypename=window.uint(12 + len(name), 2))
+        fields |= present(dnsqname=name, dnsqtypename=window.uint(12 + len(name), 2))
     return Found(fields)
 
 
@@ -117,22 +117,6 @@ def _question(window: Window) -> bytes | None:
         at += 1 + size
         if size == 0:
             return window.octets(12, at - 12)
-
-
-def name_text(name: bytes) -> bytes:
-    """Return a name as in a master file (RFC 1035 section 5.1, RFC 4343 section 2.1), without the last dot."""
-    labels: list[bytes] = []
-    at = 0
-    while name[at]:
-        labels.append(b"".join(_label_octet(octet) for octet in name[at + 1 : at + 1 + name[at]]))
-        at += 1 + name[at]
-    return b".".join(labels) or b"."
-
-
-def _label_octet(octet: int) -> bytes:
-    if octet in b".\\":
-        return b"\\" + bytes([octet])
-    return bytes([octet]) if 0x21 <= octet <= 0x7E else b"\\%03d" % octet
 
 
 def ibbt(window: Window) -> Found:

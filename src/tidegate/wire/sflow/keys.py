@@ -33,9 +33,10 @@ def flow_fields(datagram: Datagram, sample: PacketSample) -> dict[str, str]:
 
 def field_text(name: str, value: tuple[int, ...] | bytes) -> str:
     """Return the text of a field of the catalogue; `name` may carry a layer suffix."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return FORMS[FIELDS[name.partition(".")[0]].form].format(value)
+    traits = FORMS[FIELDS[name.partition(".")[0]].form]
+    if isinstance(value, bytes) and traits.spelling is not None:
+        return traits.spelling.text(value)
+    return traits.format(tuple(value))
 
 
 def flow_words(datagram: Datagram, sample: PacketSample) -> Fields:

@@ -113,7 +113,7 @@ def _gateway(record: flow.ExtendedGateway) -> Fields:
         bgpas=record.as_,
         bgpsourceas=record.src_as,
         bgpsourcepeeras=record.src_peer_as,
-        bgpcommunities=_communities(record.communities),
+        bgpcommunities=_words(*record.communities or ()) or None,
         bgplocalpref=record.localpref,
     )
     return fields if record.dst_as_path is None else fields | _as_path(record)
@@ -123,15 +123,16 @@ def _as_path(record: flow.ExtendedGateway) -> Fields:
     path = [number for segment in record.dst_as_path or () for number in segment.as_number or ()]
     if not path:
         return present(bgpdestinationas=record.as_)
+    segments = [(segment.type or 0, segment.as_number or ()) for segment in record.dst_as_path or ()]
     return present(
         bgpdestinationas=path[-1],
         bgpdestinationpeeras=path[0],
-        bgpdestinationaspath="-".join(map(str, path)).encode(),
+        bgpdestinationaspath=b"".join(_words(kind, len(numbers), *numbers) for kind, numbers in segments),
     )
 
 
-def _communities(values: tuple[int, ...] | None) -> bytes | None:
-    return "-".join(f"{value >> 16}:{value & 0xFFFF}" for value in values or ()).encode() or None
+def _words(*words: int) -> bytes:
+    return b"".join(word.to_bytes(4, "big") for word in words)
 
 
 def _tcp_info(record: app.ExtendedTcpInfo) -> Fields:
