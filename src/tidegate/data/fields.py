@@ -114,11 +114,8 @@ _ROWS: list[Field] = [
         ipnexthoprouter="next hop (router record)",
         bgpnexthop="BGP next hop (gateway record)",
     ),
-    *_sample(
-        Form.TEXT,
-        bgpdestinationaspath="AS path to the destination, joined by - (gateway record)",
-        bgpcommunities="communities, joined by - (gateway record)",
-    ),
+    *_sample(Form.AS_PATH, bgpdestinationaspath="AS path to the destination, joined by - (gateway record)"),
+    *_sample(Form.COMMUNITIES, bgpcommunities="communities, joined by - (gateway record)"),
     # ARP, RFC 826
     *_header(Form.NUMBER, arpoperation="1 request, 2 reply"),
     *_header(Form.ADDRESS, arpipsender="sender protocol address", arpiptarget="target protocol address"),
@@ -186,7 +183,7 @@ _ROWS: list[Field] = [
         icmpunreachablehost="destination that was unreachable (ICMP type 3 code 1)",
     ),
     # DNS, RFC 1035
-    *_header(Form.TEXT, dnsqname="name of the first question"),
+    *_header(Form.DNS_NAME, dnsqname="name of the first question"),
     *_header(Form.BOOLEAN, dnsqr="false for a query, true for a response"),
     *_header(Form.DNS_TYPE, dnsqtypename="type of the first question"),
     # tunnels: GRE RFC 2784, NVGRE RFC 7637, VXLAN RFC 7348, Geneve RFC 8926

@@ -13,8 +13,18 @@ import msgspec
 
 from tidegate.data.address import format_address, is_mapped, parse_address, parse_prefix
 from tidegate.data.names import DNS_TYPES, DROP_REASONS, IB_OPCODES, IB_TRANSPORTS, LAYERS
+from tidegate.data.spelling import (
+    as_path_octets,
+    as_path_text,
+    communities_octets,
+    communities_text,
+    name_octets,
+    name_text,
+    string_octets,
+    string_text,
+)
 
-__all__ = ["FORMS", "INTERNAL", "Form", "FormTraits", "Interface"]
+__all__ = ["FORMS", "INTERNAL", "Form", "FormTraits", "Interface", "Spelling"]
 
 
 class Form(Enum):
@@ -40,6 +50,9 @@ class Form(Enum):
     PREFIX = "prefix"
     OUI = "oui"
     TEXT = "text"
+    DNS_NAME = "dns-name"
+    AS_PATH = "as-path"
+    COMMUNITIES = "communities"
 
 
 class Interface:
@@ -65,6 +78,13 @@ _DSCP_NAMES = {
 }  # fmt: skip
 
 
+class Spelling(msgspec.Struct, frozen=True):
+    """How the octets of a text are spelled, and back (None: no octets are spelled so)."""
+
+    text: Callable[[bytes], str]
+    octets: Callable[[str], bytes | None]
+
+
 class FormTraits(msgspec.Struct, frozen=True):
     """One row of `FORMS`: how many words, words to text, and text to words (None: no value has this text)."""
 
@@ -72,6 +92,7 @@ class FormTraits(msgspec.Struct, frozen=True):
     format: Callable[[tuple[int, ...]], str]
     parse: Callable[[str], tuple[int, ...] | None]
     numeric: bool = False
+    spelling: Spelling | None = None  # of forms whose word is a hash of octets
 
 
 def _number(text: str) -> tuple[int] | None:
@@ -179,6 +200,10 @@ def _no_text(words: tuple[int, ...]) -> str:
     return f"#{words[0]:016x}"  # shown where a text's octets are no longer held
 
 
+def _spelled(text: Callable[[bytes], str], octets: Callable[[str], bytes | None]) -> FormTraits:
+    return FormTraits(1, _no_text, lambda _: None, spelling=Spelling(text, octets))
+
+
 FORMS: dict[Form, FormTraits] = {
     Form.NUMBER: FormTraits(1, lambda words: str(words[0]), _number, numeric=True),
     Form.ADDRESS: FormTraits(2, lambda words: format_address(words[0], words[1]), _address),
@@ -199,5 +224,9 @@ FORMS: dict[Form, FormTraits] = {
     Form.IB_TRANSPORT: _named(IB_TRANSPORTS),
     Form.STACK: FormTraits(1, _stack_text, _stack),
     Form.HEADERS: FormTraits(1, _headers_text, _headers),
-    Form.TEXT: FormTraits(1, _no_text, lambda _: None),  # words are hashes of octets: see engine/texts.py
+    # words are hashes of octets: see engine/texts.py
+    Form.TEXT: _spelled(string_text, string_octets),
+    Form.DNS_NAME: _spelled(name_text, name_octets),
+    Form.AS_PATH: _spelled(as_path_text, as_path_octets),
+    Form.COMMUNITIES: _spelled(communities_text, communities_octets),
 }

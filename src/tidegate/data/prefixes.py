@@ -175,10 +175,11 @@ def flatten(  # noqa: PLR0913, PLR0917 - a kernel's arguments are its arrays
             if inside:
                 break
             depth -= 1
-            after_low = last_low[top] + _ONE
-            after_high = last_high[top] + (_ONE if after_low == _NONE else _NONE)
-            if after_high == _NONE and after_low == _NONE:
+            carry = last_low[top] == _ALL
+            if carry and last_high[top] == _ALL:
                 continue  # nothing lies behind the last address
+            after_high = last_high[top] + _ONE if carry else last_high[top]
+            after_low = _NONE if carry else last_low[top] + _ONE
             around = label[open_rows[depth - 1]] if depth > 0 else -1
             count = _start(out_high, out_low, out_label, count, after_high, after_low, around)
         if row < rows:

@@ -12,9 +12,15 @@ __all__ = ["Items", "Rows", "Span"]
 class Items(msgspec.Struct, frozen=True, eq=False):
     """What each of n samples brings to one statistic: a number, or the word of a text to be counted."""
 
-    numbers: F64  # for RATE already times the sampling rate
-    words: U64  # for COUNT
+    numbers: F64  # for RATE already times the sampling rate; empty for COUNT
+    words: U64  # for COUNT; empty for others
     present: Flags
+
+    def take(self, rows: I64) -> Items:
+        """Return the items of some rows."""
+        numbers = self.numbers[rows] if len(self.numbers) else self.numbers
+        words = self.words[rows] if len(self.words) else self.words
+        return Items(numbers, words, self.present[rows])
 
 
 class Rows(msgspec.Struct, frozen=True, eq=False):

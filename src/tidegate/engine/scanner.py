@@ -15,15 +15,18 @@ __all__ = ["MAX_DEPTH", "MAX_TEXT", "Scanner", "escape", "nearest"]
 
 MAX_TEXT = 1 << 16
 MAX_DEPTH = 32
+_FEW = 30
 
 T = TypeVar("T")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the hint that names the nearest of the known names, or lists them where none is near."""
+    """Return the hint that names the nearest of the known names; where none is near, it lists them if they are few."""
     names = sorted(known)
     close = difflib.get_close_matches(name[:64], names, n=1)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(names)}"
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"known are {', '.join(names)}" if len(names) <= _FEW else ""
 
 
 class Scanner:

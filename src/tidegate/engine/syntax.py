@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
+from tidegate.data.fields import FIELDS
 from tidegate.engine.coerce import Spec, array, boolean, number, seconds, shown, text, text_list, within, wrong
-from tidegate.engine.definition import AggMode, FlowDefinition, Threshold
+from tidegate.engine.definition import AggMode, FlowDefinition, Threshold, Unknown, expressions
 from tidegate.engine.expressions import (
     format_expr,
     format_keys,
@@ -48,6 +49,7 @@ __all__ = [
     "parse_threshold",
     "parse_value",
     "parse_values",
+    "unknown_keys",
 ]
 
 MAX_N = 100_000
@@ -131,6 +133,15 @@ def parse_definition(name: str, spec: Mapping[str, object]) -> FlowDefinition:
         values_text=values,
         filter_text=filter_text,
     )
+
+
+def unknown_keys(definition: FlowDefinition) -> dict[str, str]:
+    """Return the names that are no keys of the catalogue, each with a hint (or empty), for a warning to the user.
+
+    `null` is not among them: it is how a function is told of something missing.
+    """
+    names = {expr.name for expr in expressions(definition) if isinstance(expr, Unknown)} - {"null"}
+    return {name: nearest(name, FIELDS) for name in sorted(names)}
 
 
 def describe_definition(definition: FlowDefinition) -> dict[str, object]:

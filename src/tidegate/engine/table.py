@@ -69,6 +69,7 @@ class Record(msgspec.Struct, frozen=True, eq=False):
     start: float
     end: float
     total: float
+    row: int  # whose sample ended or began it; -1 where time did
 
 
 class Added(msgspec.Struct, frozen=True, eq=False):
@@ -137,7 +138,7 @@ class FlowTable:
         while done < len(rows):
             placed = find_slots(rows.keys, done, len(rows), self._index, self._keys, self._size, slots)
             if placed == done:
-                self._forget(rows.times[done], added)
+                self._forget(done, float(rows.times[done]), added)
             while done < placed:
                 done = self._add_placed(rows, slots, done, placed, added)
         return added
@@ -162,7 +163,7 @@ class FlowTable:
             events = events if mine is NOTHING else found
         self._note_crossings(span, events, added)
         if self._log is not None and self.shape.log is not None:
-            records = np.empty((2 * (stop - done), 4))
+            records = np.empty((2 * (stop - done), 5))
             log = self.shape.log
             ended = log_flows(
                 slots, done, stop, rows.times, amounts, log.idle, log.active, log.at_start, self._log, records
@@ -200,9 +201,9 @@ class FlowTable:
         return float(1.96 * math.sqrt(self._sums[slot, 1]) / (weight * self.shape.t))
 
     def _note_records(self, records: F64, added: Added) -> None:
-        for slot, start, end, total in records:
+        for slot, start, end, total, row in records:
             key = tuple(int(word) for word in self._keys[int(slot)])
-            added.records.append(Record(key, float(start), float(end), float(total)))
+            added.records.append(Record(key, float(start), float(end), float(total), int(row)))
 
     def close_idle(self, now: float, *, everything: bool = False) -> list[Record]:
         """Write the records of flows that were idle long enough at `now`, or of all."""
@@ -213,17 +214,16 @@ class FlowTable:
             done = ~np.isnan(state[:, 1])
             if not everything:
                 done &= (now >= state[:, 2] + log.idle) | (now >= state[:, 1] + log.active)
-            self._close(np.flatnonzero(done), added)
+            self._close(np.flatnonzero(done), -1, added)
         return added.records
 
-    def _close(self, slots: I64, added: Added) -> None:
+    def _close(self, slots: I64, row: int, added: Added) -> None:
         if self._log is None or self.shape.log is None:
             return
         if not self.shape.log.at_start:
             state = self._log[slots]
-            self._note_records(
-                np.column_stack([slots.astype(np.float64), state[:, 1], state[:, 2], state[:, 0]]), added
-            )
+            rows = np.full(len(slots), float(row))
+            self._note_records(np.column_stack([slots, state[:, 1], state[:, 2], state[:, 0], rows]), added)
         self._log[slots] = np.nan
 
     def readings(self, now: float) -> Readings:
@@ -271,7 +271,7 @@ class FlowTable:
                 state.scale(factor, len(self))
         self._landmark = landmark
 
-    def _forget(self, time: float, added: Added) -> None:
+    def _forget(self, row: int, time: float, added: Added) -> None:
         """Make room: forget the keys with the smaller half of the readings."""
         size = len(self)
         amounts = self._sums[:size, 0]
@@ -281,7 +281,7 @@ class FlowTable:
         self._lost += cutoff
         self.forgotten += size - int(keep.sum())
         if self._log is not None:
-            self._close(np.flatnonzero(~keep & ~np.isnan(self._log[:size, 1])), added)
+            self._close(np.flatnonzero(~keep & ~np.isnan(self._log[:size, 1])), row, added)
         self._compact(np.flatnonzero(keep), size)
 
     def _compact(self, kept: I64, size: int) -> None:

@@ -28,9 +28,11 @@ __all__ = [
     "estimate_distinct",
     "find_key",
     "find_slots",
+    "hash_key",
     "log_flows",
     "read_distinct",
     "rebuild",
+    "same_key",
 ]
 
 LIFE = 10.0  # a flow without samples for this many times its t is gone
@@ -41,7 +43,8 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
 @inline
-def _hash(keys: U64, row: int) -> np.uint64:
+def hash_key(keys: U64, row: int) -> np.uint64:
+    """Return the hash of a row."""
     word = _SPREAD
     for part in range(keys.shape[1]):
         word = mix(word ^ keys[row, part]) + _SPREAD
@@ -49,7 +52,8 @@ def _hash(keys: U64, row: int) -> np.uint64:
 
 
 @inline
-def _same(keys: U64, row: int, table: U64, slot: int) -> bool:
+def same_key(keys: U64, row: int, table: U64, slot: int) -> bool:
+    """Tell whether a row of one matrix equals one of another."""
     for part in range(keys.shape[1]):  # noqa: SIM110 - numba knows no all()
         if keys[row, part] != table[slot, part]:
             return False
@@ -64,8 +68,8 @@ def find_slots(keys: U64, row: int, stop: int, index: I32, table: U64, size: I64
     """
     mask = index.size - 1
     for at in range(row, stop):
-        place = np.int64(_hash(keys, at) & np.uint64(mask))
-        while index[place] != 0 and not _same(keys, at, table, index[place] - 1):
+        place = np.int64(hash_key(keys, at) & np.uint64(mask))
+        while index[place] != 0 and not same_key(keys, at, table, index[place] - 1):
             place = place + 1 & mask
         if index[place] == 0:
             if size[0] == table.shape[0]:
@@ -82,9 +86,9 @@ def find_slots(keys: U64, row: int, stop: int, index: I32, table: U64, size: I64
 def find_key(key: U64, index: I32, table: U64) -> int:
     """Return the slot of one key (1, words), or -1."""
     mask = index.size - 1
-    place = np.int64(_hash(key, 0) & np.uint64(mask))
+    place = np.int64(hash_key(key, 0) & np.uint64(mask))
     while index[place] != 0:
-        if _same(key, 0, table, index[place] - 1):
+        if same_key(key, 0, table, index[place] - 1):
             return int(index[place] - 1)
         place = place + 1 & mask
     return -1
@@ -95,7 +99,7 @@ def rebuild(table: U64, size: int, index: I32) -> None:
     """Make `index` anew for the first `size` slots; it must be all 0."""
     mask = index.size - 1
     for slot in range(size):
-        place = np.int64(_hash(table, slot) & np.uint64(mask))
+        place = np.int64(hash_key(table, slot) & np.uint64(mask))
         while index[place] != 0:
             place = place + 1 & mask
         index[place] = np.int32(slot + 1)
@@ -389,8 +393,9 @@ def read_distinct(slots: I64, period: float, state: F64, registers: U8, values: 
 
 
 @inline
-def _record(records: F64, count: int, slot: int, start: float, end: float, total: float) -> int:
+def _record(records: F64, count: int, slot: int, start: float, end: float, total: float, row: int) -> int:
     records[count, 0], records[count, 1], records[count, 2], records[count, 3] = slot, start, end, total
+    records[count, 4] = row
     return count + 1
 
 
@@ -410,7 +415,7 @@ def log_flows(
     """Keep totals by slot and write the records that end; return how many.
 
     `state` (capacity, 3): total, start, time of the last sample; start is NaN where no record is open. `records` (2 *
-    rows, 4): slot, start, end, total. A record ends when nothing came for `idle` seconds or it has lasted `active`;
+    rows, 5): slot, start, end, total, row. A record ends when nothing came for `idle` seconds or it has lasted `active`;
     with `at_start` it is written when it begins, and the flow is told again once `active` has passed.
     """
     count = 0
@@ -419,12 +424,12 @@ def log_flows(
         start, last = state[slot, 1], state[slot, 2]
         if start == start and (time >= last + idle or time >= start + active):  # noqa: PLR0124 - false for NaN
             if not at_start:
-                count = _record(records, count, slot, start, last, state[slot, 0])
+                count = _record(records, count, slot, start, last, state[slot, 0], at)
             start = np.nan
         if start != start:  # noqa: PLR0124 - true for NaN
             state[slot, 0], state[slot, 1] = 0.0, time
             if at_start:
-                count = _record(records, count, slot, time, time, amounts[at])
+                count = _record(records, count, slot, time, time, amounts[at], at)
         state[slot, 0] += amounts[at]
         state[slot, 2] = time
     return count

@@ -13,7 +13,7 @@ __all__ = ["KERNELS", "keep_texts"]
 def _slot(words: U64, word: np.uint64) -> int:
     """Return the slot that holds a word or where it would go."""
     mask = words.size - 1
-    slot = np.int64(word & np.uint64(mask))
+    slot = int(np.int64(word & np.uint64(mask)))
     while words[slot] not in (word, np.uint64(0)):
         slot = slot + 1 & mask
     return slot

@@ -324,7 +324,7 @@ class Decoder:
         count = len(rows)
         present = np.zeros(count, np.bool_)
         values = np.zeros((FORMS[form].width, count), np.uint64)
-        start, stop = (np.zeros(count, np.int64), np.zeros(count, np.int64)) if form is Form.TEXT else (None, None)
+        start, stop = (np.zeros(count, np.int64), np.zeros(count, np.int64)) if FORMS[form].spelling else (None, None)
         origins = ORIGINS[need.name]
         for origin in origins[:1] if need.layer else origins:
             how = np.array(_how(origin, need.layer), np.int64)

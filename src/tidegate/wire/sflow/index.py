@@ -108,6 +108,7 @@ _C_DATAGRAM, _C_SEQUENCE, _C_SOURCE, _C_START, _C_END = (int(x) for x in Counter
  _TRUNCATED_SAMPLE, _OVERRUN_RECORD, _UNKNOWN_RECORD, _TRAILING, _MISSING_SAMPLES, _OTHER_TAGS) = (
     int(x) for x in Count)  # fmt: skip
 _IPV4, _IPV6, _ETHERNET, _GATEWAY = (int(x) for x in (Record.IPV4, Record.IPV6, Record.ETHERNET, Record.GATEWAY))
+_NO_RECORD = 256  # above every kind
 _INTERNAL, _DISCARD = INTERNAL, Interface.DISCARD
 _MULTIPLE, _UNKNOWN = Interface.MULTIPLE, Interface.UNKNOWN
 _MAX_FRAME = MAX_FRAME
@@ -247,7 +248,7 @@ def _gateway(data: U8, at: int, end: int, marks: I32, count: int) -> int:
     place += 4
     if place + 4 * size > end:
         return count
-    count = _mark(marks, count, _GATEWAY + 5, place, place + 4 * size)
+    count = _mark(marks, count, _GATEWAY + 5, place, place + 4 * size) if size else count
     return _mark(marks, count, _GATEWAY + 6, place + 4 * size, end)
 
 
@@ -292,7 +293,7 @@ def _flow_records(data: U8, at: int, end: int, flows: I64, flow: int, table: U8,
     """Read the records of a flow sample into its row and marks; False where the sample must be dropped."""
     count = flows[flow, _F_MARKS]
     header = header_end = protocol = -1
-    lengths = -1
+    lengths, told_by = -1, _NO_RECORD
     records = be32(data, at)
     at += 4
     while records > 0 and at + 8 <= end:
@@ -317,8 +318,8 @@ def _flow_records(data: U8, at: int, end: int, flows: I64, flow: int, table: U8,
                 header_end = min(header + be32(data, at + 12), stop)
         elif kind:
             count = _record(data, at, stop, tag, table, marks, count)
-            if (kind in (_IPV4, _IPV6, _ETHERNET)) and lengths < 0 and length >= 4:
-                lengths = be32(data, at)
+            if (kind in (_ETHERNET, _IPV4, _IPV6)) and kind < told_by and length >= 4:
+                lengths, told_by = be32(data, at), kind
         else:
             tally[_UNKNOWN_RECORD] += 1
         at = _next(at, length, end)

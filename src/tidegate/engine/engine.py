@@ -1,0 +1,173 @@
+"""The analytics of one shard: batches in, events and flow records out.
+
+Nothing here reads a clock. Time is that of the datagrams, made to never go back: where the clock of the receiver was
+set back by more than a second, time goes on from where it was. What comes out depends on the samples and their order alone,
+not on how they were cut into batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+
+from tidegate.data.batch import CounterBatch, DatagramBatch, FlowBatch
+from tidegate.data.fields import FieldRef
+from tidegate.engine.definition import FlowDefinition, GroupTable, MapTable, Threshold
+from tidegate.engine.evaluate import Evaluation, Memos
+from tidegate.engine.events import Event, FlowRecord
+from tidegate.engine.flows import Flow, Told
+from tidegate.engine.lookups import Lookups
+from tidegate.engine.plan import make_plan
+from tidegate.engine.sources import Sources
+from tidegate.engine.texts import Texts
+from tidegate.kernel import F64, I64, kernel
+
+__all__ = ["KERNELS", "Engine", "EngineConfig"]
+
+_DAY_NS = 86_400_000_000_000
+_BACK_NS = 1_000_000_000
+
+
+@kernel("void(Array(i8,1,'C',readonly=True), i8[::1], i8[::1])")
+def even_times(times: I64, state: I64, out: I64) -> None:
+    """Write times that never go back; `state` (2,) is what is added to a time, and the last time written."""
+    for at in range(times.size):
+        time = times[at] + state[0]
+        if time < state[1] - _BACK_NS:
+            state[0] += state[1] - time
+        state[1] = max(state[1], times[at] + state[0])
+        out[at] = state[1]
+
+
+KERNELS = (even_times,)
+
+
+class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sizes; each bounds memory."""
+
+    table_size: int = 1 << 18  # keys of a flow definition
+    max_sources: int = 1 << 16  # data sources
+    max_agents: int = 1 << 12
+    texts: int = 1 << 17  # texts held a generation
+    text_octets: int = 1 << 23  # their octets
+
+
+class Engine:
+    """See the module; not shared between threads."""
+
+    def __init__(self, config: EngineConfig, lookups: Lookups, *, seed: int = 0) -> None:
+        self.sources = Sources(agents=config.max_agents, sources=config.max_sources)
+        self.texts = Texts(seed=seed, slots=config.texts, octets=config.text_octets)
+        self.flows: dict[str, Flow] = {}
+        self.keys_seen: dict[FieldRef, int] = {}  # nanoseconds since 1970 UTC
+        self._config = config
+        self._lookups = lookups
+        self._memos = Memos()
+        self._thresholds: dict[str, Threshold] = {}
+        self._clock = np.zeros(2, np.int64)
+        self._base_ns: int | None = None
+
+    def needs(self) -> frozenset[FieldRef]:
+        """Return the fields that batches must have columns of."""
+        return frozenset().union(*(flow.plan.needs for flow in self.flows.values()))
+
+    def set_flow(self, definition: FlowDefinition) -> None:
+        """Put a definition; the same again keeps its table."""
+        old = self.flows.get(definition.name)
+        if old is not None and old.plan.definition == definition:
+            return
+        plan = make_plan(definition, self._lookups, self.texts)
+        self.flows[definition.name] = Flow(plan, self.sources, self.texts, capacity=self._config.table_size)
+        self._attach_thresholds(definition.name)
+
+    def clear_flow(self, name: str) -> None:
+        """Remove a definition."""
+        self.flows.pop(name, None)
+        self._memos.forget()
+
+    def set_threshold(self, threshold: Threshold) -> None:
+        """Put a threshold; the same again keeps its state."""
+        old = self._thresholds.get(threshold.name)
+        self._thresholds[threshold.name] = threshold
+        if old is not None and old.metric != threshold.metric:
+            self._attach_thresholds(old.metric)
+        self._attach_thresholds(threshold.metric)
+
+    def clear_threshold(self, name: str) -> None:
+        """Remove a threshold."""
+        old = self._thresholds.pop(name, None)
+        if old is not None:
+            self._attach_thresholds(old.metric)
+
+    def set_group(self, name: str, group: GroupTable | None) -> None:
+        """Put a group, or remove it."""
+        self._lookups = self._lookups.with_group(name, group)
+        self._memos.forget()
+
+    def set_map(self, name: str, table: MapTable | None) -> None:
+        """Put a map, or remove it."""
+        self._lookups = self._lookups.with_map(name, table)
+        self._memos.forget()
+
+    def set_lookups(self, change: Callable[[Lookups], Lookups]) -> None:
+        """Change the other tables that functions look up."""
+        self._lookups = change(self._lookups)
+        self._memos.forget()
+
+    def _attach_thresholds(self, metric: str) -> None:
+        flow = self.flows.get(metric)
+        if flow is not None:
+            mine = [threshold for threshold in self._thresholds.values() if threshold.metric == metric]
+            if mine != flow.thresholds:
+                flow.set_thresholds(mine)
+
+    def step(self, datagrams: DatagramBatch, flows: FlowBatch, counters: CounterBatch) -> list[Event | FlowRecord]:
+        """Take what one block holds; return what it caused, in the order of the samples that caused it."""
+        self.sources.note_datagrams(datagrams)
+        self.sources.note_counters(counters, datagrams)
+        if not len(flows):
+            return []
+        numbers = self.sources.note_flows(flows)
+        times = self._seconds(flows.time_ns)
+        evaluation = Evaluation(flows, self._lookups, self.texts, self._memos)
+        told: list[Told] = []
+        for flow in self.flows.values():
+            told += flow.add(flows, evaluation, times, numbers)
+        self._note_keys(flows)
+        told.sort(key=lambda one: one.row)
+        return [one.what for one in told]
+
+    def _seconds(self, times_ns: I64) -> F64:
+        """Return times in seconds since midnight UTC before the first sample, never going back."""
+        if self._base_ns is None:
+            self._base_ns = int(times_ns[0]) // _DAY_NS * _DAY_NS
+        even = np.empty(len(times_ns), np.int64)
+        even_times(times_ns, self._clock, even)
+        return (even - self._base_ns) / 1e9
+
+    def seconds(self, now_ns: int) -> float:
+        """Return the engine's time for a moment, not before the last sample."""
+        base = self._base_ns or 0
+        return (max(now_ns + int(self._clock[0]), int(self._clock[1])) - base) / 1e9
+
+    @property
+    def last_ns(self) -> int:
+        """Return the time of the last sample, as its datagram was stamped."""
+        return int(self._clock[1] - self._clock[0])
+
+    def advance(self, now_ns: int) -> list[Event | FlowRecord]:
+        """Close flow records that are idle at a moment, when no samples come that would."""
+        now = self.seconds(now_ns)
+        return [record for flow in self.flows.values() for record in flow.advance(now)]
+
+    def finish(self) -> list[Event | FlowRecord]:
+        """Close all flow records: there will be no more samples."""
+        return [record for flow in self.flows.values() for record in flow.finish()]
+
+    def _note_keys(self, flows: FlowBatch) -> None:
+        last = int(flows.time_ns[-1])
+        for ref, column in flows.columns.items():
+            if column.present.any():
+                self.keys_seen[ref] = last

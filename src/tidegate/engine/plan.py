@@ -1,0 +1,167 @@
+"""A flow definition made ready for batches: which fields it needs, how its keys are laid out, which rows count for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+
+from tidegate.data.batch import Column, FlowBatch
+from tidegate.data.fields import FIELDS, FieldRef
+from tidegate.data.forms import FORMS, Form
+from tidegate.engine.definition import Expr, FlowDefinition, Key, Statistic, ValueExpr, compares, subexpressions
+from tidegate.engine.evaluate import Evaluation, Memos
+from tidegate.engine.lookups import Lookups
+from tidegate.engine.rows import Items, Rows
+from tidegate.engine.texts import Texts
+from tidegate.engine.values import Value, text_of
+from tidegate.kernel import F64, I64, U64, Flags
+
+__all__ = ["Part", "Plan", "make_plan", "select"]
+
+# Fields that every batch has, so that values need no column for them.
+_ALWAYS = (Key(FieldRef("bytes")), Key(FieldRef("frames")))
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One key in the words of a table's key: after the words of its form, where `absent` is set, one for its presence."""
+
+    form: Form
+    absent: str | None
+
+    @property
+    def width(self) -> int:
+        """Return how many words it takes."""
+        return FORMS[self.form].width + (self.absent is not None)
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A definition, the fields it needs, and the layout of its keys."""
+
+    definition: FlowDefinition
+    needs: frozenset[FieldRef]
+    parts: tuple[Part, ...]
+
+    @property
+    def words(self) -> int:
+        """Return how many words a key has, without the data source."""
+        return sum(part.width for part in self.parts)
+
+    @property
+    def values(self) -> tuple[ValueExpr, ...]:
+        """Return the value, then the further values."""
+        return (self.definition.value, *self.definition.values)
+
+    def key_text(self, words: tuple[int, ...], texts: Texts) -> str:
+        """Return the text of a key's words, which stand without the data source."""
+        shown: list[str] = []
+        at = 0
+        for part in self.parts:
+            own = words[at : at + FORMS[part.form].width]
+            at += part.width
+            gone = part.absent is not None and not words[at - 1]
+            shown.append(part.absent or "" if gone else text_of(part.form, own, texts))
+        return self.definition.fs.join(shown)
+
+
+def make_plan(definition: FlowDefinition, lookups: Lookups, texts: Texts) -> Plan:
+    """Return the plan of a definition; the layout of keys is read off an evaluation of no rows."""
+    fields = frozenset(_fields(definition))
+    empty = Evaluation(_no_rows(fields), lookups, texts, Memos())
+    keys = [empty.value(key) for key in definition.keys]
+    return Plan(definition, fields, tuple(Part(value.form, value.absent) for value in keys))
+
+
+def _fields(definition: FlowDefinition) -> Iterator[FieldRef]:
+    values = (definition.value, *definition.values)
+    counted = [value.of for value in values if value.statistic is Statistic.COUNT or value.of not in _ALWAYS]
+    for top in (*definition.keys, *(compare.lhs for compare in compares(definition.filter)), *counted):
+        yield from (expr.field for expr in subexpressions(top) if isinstance(expr, Key))
+
+
+def _no_rows(fields: frozenset[FieldRef]) -> FlowBatch:
+    whole, words = np.empty(0, np.int64), np.empty(0, np.uint64)
+    columns = {}
+    for field in fields:
+        form = FIELDS[field.name].form
+        columns[field] = Column(form, np.empty((FORMS[form].width, 0), np.uint64), np.empty(0, np.bool_))
+    return FlowBatch(
+        time_ns=whole, datagram=whole, agent_high=words, agent_low=words, sub_agent=words, source=words,
+        sequence=whole, pool=whole, drops=whole, rate=np.empty(0), octets=np.empty(0), dropped=np.empty(0, np.bool_),
+        data=np.empty(0, np.uint8), columns=columns,
+    )  # fmt: skip
+
+
+def select(
+    plan: Plan, batch: FlowBatch, evaluation: Evaluation, times: F64, sources: I64, numbers: I64
+) -> tuple[Rows, I64]:
+    """Return the rows of a batch that count for a definition, and which rows of the batch they are.
+
+    `sources` are the numbers of data sources that keys begin with, `numbers` those that thresholds are judged by.
+    """
+    definition = plan.definition
+    wanted = (sources >= 0) & (batch.dropped == definition.dropped)
+    if definition.filter is not None:
+        wanted &= evaluation.mask(definition.filter)
+    keys = [evaluation.value(key) for key in definition.keys]
+    for value in keys:
+        wanted &= value.known
+    items = [_items(value, batch, evaluation) for value in plan.values]
+    wanted &= items[0].present
+    rows = np.flatnonzero(wanted)
+    chosen = Rows(
+        keys=_key_matrix(plan, keys, sources, rows),
+        times=times[rows],
+        sources=numbers[rows],
+        rates=batch.rate[rows],
+        items=tuple(item.take(rows) for item in items),
+    )
+    return chosen, rows
+
+
+def _key_matrix(plan: Plan, keys: list[Value], sources: I64, rows: I64) -> U64:
+    matrix = np.empty((len(rows), 1 + plan.words), np.uint64)
+    matrix[:, 0] = sources[rows]
+    at = 1
+    for part, value in zip(plan.parts, keys, strict=True):
+        for words in value.words:
+            matrix[:, at] = words[rows]
+            at += 1
+        if part.absent is not None:
+            matrix[:, at] = value.present[rows]
+            at += 1
+    return matrix
+
+
+def _items(value: ValueExpr, batch: FlowBatch, evaluation: Evaluation) -> Items:
+    """Return what each row brings to a statistic."""
+    if value.statistic is Statistic.COUNT:
+        counted = evaluation.value(value.of)
+        return Items(np.empty(0), _one_word(counted), counted.known)
+    numbers, present = _numbers(value.of, batch, evaluation)
+    if value.factor != 1:
+        numbers = numbers * value.factor
+    return Items(
+        numbers * batch.rate if value.statistic is Statistic.RATE else numbers, np.empty(0, np.uint64), present
+    )
+
+
+def _numbers(of: Expr, batch: FlowBatch, evaluation: Evaluation) -> tuple[F64, Flags]:
+    match of:
+        case Key(FieldRef("bytes", 0)):
+            return batch.octets, batch.octets > 0
+        case Key(FieldRef("frames", 0)):
+            return np.ones(len(batch)), np.ones(len(batch), np.bool_)
+        case _:
+            words, present = evaluation.numbers(of)
+            return words.astype(np.float64), present
+
+
+def _one_word(value: Value) -> U64:
+    """Return one word for each text; those of values that have two are mixed."""
+    word = value.words[0] ^ (~value.present).astype(np.uint64)
+    for part in value.words[1:]:
+        word = word * _SPREAD ^ part
+    return np.asarray(word)

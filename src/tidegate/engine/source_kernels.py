@@ -1,0 +1,134 @@
+"""Kernels of `tidegate.engine.sources`: numbers for data sources, and accounting of their sequence numbers.
+
+Sequence numbers are judged against the highest seen, with a window of 64 behind it for what comes late or twice. Line
+cards and daemons that share a name send several series at once (docs/concepts/loss.md): up to four are followed, and a
+number that fits none begins a new one in place of the one unused for longest, and is no loss.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+
+from tidegate.engine.table_kernels import hash_key, same_key
+from tidegate.kernel import F64, I32, I64, U64, Flags, kernel
+
+__all__ = ["KERNELS", "SERIES", "Seen", "account", "account_pool", "gather_keys", "number_keys"]
+
+
+class Seen(IntEnum):
+    """Columns of what is known of one sequence of numbers."""
+
+    RECEIVED = 0
+    LOST = 1
+    OUT_OF_ORDER = 2
+    DUPLICATES = 3
+    RESTARTS = 4
+    SERIES = 5  # how many series are followed
+    TURN = 6  # which number this is, to find the series unused for longest
+    FIRST = 7  # then for each series: highest number, window (bit i: highest - i was seen), turn of its last number
+
+
+SERIES = 4
+_RECEIVED, _LOST, _LATE, _TWICE, _RESTARTS, _SERIES, _TURN, _FIRST = (int(x) for x in Seen)
+_WINDOW = 64
+_JUMP = 1 << 16  # no more than this many are ever taken for lost at once
+_HALF, _WHOLE = 1 << 31, 1 << 32
+_ONE, _NONE = np.uint64(1), np.uint64(0)
+
+
+@kernel("void(u8[:,::1], u8[:,::1], i8[::1], u8[:,::1])")
+def gather_keys(words: U64, more: U64, rows: I64, keys: U64) -> None:
+    """Write keys (n, a + b) row by row: columns of `words` (a, m) at `rows`, then those of `more` (b, n)."""
+    for at in range(rows.size):
+        for part in range(words.shape[0]):
+            keys[at, part] = words[part, rows[at]]
+        for part in range(more.shape[0]):
+            keys[at, words.shape[0] + part] = more[part, at]
+
+
+@kernel("void(u8[:,::1], i4[::1], u8[:,::1], i8[::1], i8[::1])")
+def number_keys(keys: U64, index: I32, table: U64, size: I64, numbers: I64) -> None:
+    """Write the number of each key, a new one for a new key, -1 where the table is full."""
+    mask = index.size - 1
+    for at in range(keys.shape[0]):
+        if at and same_key(keys, at, keys, at - 1):  # samples of one datagram stand together
+            numbers[at] = numbers[at - 1]
+            continue
+        place = np.int64(hash_key(keys, at) & np.uint64(mask))
+        while index[place] != 0 and not same_key(keys, at, table, index[place] - 1):
+            place = place + 1 & mask
+        if index[place] == 0 and size[0] < table.shape[0]:
+            for part in range(keys.shape[1]):
+                table[size[0], part] = keys[at, part]
+            size[0] += 1
+            index[place] = np.int32(size[0])
+        numbers[at] = index[place] - 1
+
+
+@kernel("void(i8[::1], i8[::1], b1[::1], i8[:,::1])")
+def account(numbers: I64, sequence: I64, wanted: Flags, seen: I64) -> None:
+    """Judge a sequence number for each row; `seen` (keys, FIRST + 3 * SERIES)."""
+    for at in range(numbers.size):
+        key = numbers[at]
+        if key < 0 or not wanted[at]:
+            continue
+        seen[key, _RECEIVED] += 1
+        seen[key, _TURN] += 1
+        turn = seen[key, _TURN]
+        oldest = 0
+        found = False
+        for series in range(seen[key, _SERIES]):
+            base = _FIRST + 3 * series
+            ahead = (sequence[at] - seen[key, base] + _HALF) % _WHOLE - _HALF
+            if ahead > _JUMP or ahead <= -_WINDOW:
+                if seen[key, base + 2] < seen[key, _FIRST + 3 * oldest + 2]:
+                    oldest = series
+                continue
+            found = True
+            window = np.uint64(seen[key, base + 1])
+            if ahead > 0:
+                seen[key, _LOST] += ahead - 1
+                window = _ONE if ahead >= _WINDOW else window << np.uint64(ahead) | _ONE
+                seen[key, base] = sequence[at]
+            else:
+                bit = _ONE << np.uint64(-ahead)
+                if window & bit != _NONE:
+                    seen[key, _TWICE] += 1
+                else:
+                    seen[key, _LATE] += 1
+                    seen[key, _LOST] -= 1 if seen[key, _LOST] > 0 else 0
+                window |= bit
+            seen[key, base + 1] = np.int64(window)
+            seen[key, base + 2] = turn
+            break
+        if not found:
+            if seen[key, _SERIES] > 0:
+                seen[key, _RESTARTS] += 1
+            if seen[key, _SERIES] < SERIES:
+                oldest = seen[key, _SERIES]
+                seen[key, _SERIES] += 1
+            base = _FIRST + 3 * oldest
+            seen[key, base], seen[key, base + 1], seen[key, base + 2] = sequence[at], 1, turn
+
+
+@kernel("void(i8[::1], i8[::1], i8[::1], f8[::1], b1[::1], i8[:,::1])")
+def account_pool(numbers: I64, pool: I64, drops: I64, rates: F64, wanted: Flags, state: I64) -> None:
+    """Follow sample_pool; `state` (keys, 5): last pool, packets since the first, samples since it, drops, rate.
+
+    An advance of more than 1024 times the rate is a restart or another series, and is left out.
+    """
+    for at in range(numbers.size):
+        key = numbers[at]
+        if key < 0 or not wanted[at]:
+            continue
+        if state[key, 4] > 0:
+            advance = (pool[at] - state[key, 0]) % _WHOLE
+            if 0 < advance <= 1024 * rates[at]:
+                state[key, 1] += advance
+                state[key, 2] += 1
+        state[key, 0], state[key, 3], state[key, 4] = pool[at], drops[at], np.int64(rates[at])
+
+
+KERNELS = (gather_keys, number_keys, account, account_pool)

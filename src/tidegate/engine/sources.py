@@ -1,0 +1,221 @@
+"""Agents and data sources: a number for each, and what their sequence numbers tell of losses.
+
+Numbers are given in order of appearance and never change. There is room for a fixed number of each; samples of data
+sources beyond it are dropped and counted, so that datagrams with made-up agent addresses cannot grow memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+
+from tidegate.data.address import Words, format_address
+from tidegate.data.batch import CounterBatch, DatagramBatch, FlowBatch
+from tidegate.engine.source_kernels import SERIES, Seen, account, account_pool, gather_keys, number_keys
+from tidegate.kernel import I64, U64, Flags
+
+__all__ = ["AgentCounts", "Sequence", "SourceCounts", "Sources", "source_text"]
+
+_COLUMNS = Seen.FIRST + 3 * SERIES
+_NO_WORDS = np.empty((0, 0), np.uint64)
+
+
+def source_text(source: int) -> str:
+    """Return a data source as the flow language prints it: `3` for an interface, `2.1` for others."""
+    kind, index = source >> 32, source & 0xFFFFFFFF
+    return str(index) if kind == 0 else f"{kind}.{index}"
+
+
+class Sequence(msgspec.Struct, frozen=True):
+    """What one sequence of numbers tells."""
+
+    received: int = 0
+    lost: int = 0
+    out_of_order: int = 0
+    duplicates: int = 0
+    restarts: int = 0
+
+    def __add__(self, other: Sequence) -> Sequence:
+        pairs = zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)
+        return Sequence(*(mine + theirs for mine, theirs in pairs))
+
+
+class SourceCounts(msgspec.Struct, frozen=True):
+    """One data source."""
+
+    agent: Words
+    sub_agent: int
+    source: int  # type << 32 | index
+    flows: Sequence
+    counters: Sequence
+    drops: int  # as the agent last said
+    rate: int  # as the agent last said; 0 before its first packet sample
+    effective_rate: float | None  # packets a sample, from the sample pool
+
+
+class AgentCounts(msgspec.Struct, frozen=True):
+    """One agent, all its sub-agents together; times in nanoseconds since 1970 UTC."""
+
+    agent: Words
+    datagrams: Sequence
+    first_ns: int
+    last_ns: int
+    uptime_ms: int
+    udp_source: Words  # of its last datagram
+    sources: tuple[SourceCounts, ...]
+
+
+class _Numbers:
+    """Numbers for keys of a few words."""
+
+    def __init__(self, capacity: int, words: int) -> None:
+        self.keys = np.empty((capacity, words), np.uint64)
+        self.size = np.zeros(1, np.int64)
+        self._index = np.zeros(1 << (2 * capacity - 1).bit_length(), np.int32)
+
+    def of(self, keys: U64) -> I64:
+        """Return the number of each row, -1 where there is no room."""
+        numbers = np.empty(len(keys), np.int64)
+        number_keys(keys, self._index, self.keys, self.size, numbers)
+        return numbers
+
+
+class Sources:
+    """See the module."""
+
+    def __init__(self, *, agents: int = 1 << 12, sources: int = 1 << 16) -> None:
+        self.capacity = sources
+        self.refused = 0  # samples of data sources there was no room for
+        self._agents = _Numbers(agents, 3)  # address, sub-agent
+        self._sources = _Numbers(sources, 4)  # address, sub-agent, source
+        self._datagrams = np.zeros((agents, _COLUMNS), np.int64)
+        self._seen_ns = np.zeros((agents, 3), np.int64)  # first, last, uptime
+        self._udp = np.zeros((agents, 2), np.uint64)
+        self._flows = np.zeros((sources, _COLUMNS), np.int64)
+        self._counters = np.zeros((sources, _COLUMNS), np.int64)
+        self._pool = np.zeros((sources, 5), np.int64)
+
+    def __len__(self) -> int:
+        return int(self._sources.size[0])
+
+    def note_datagrams(self, datagrams: DatagramBatch) -> None:
+        """Judge datagram sequence numbers."""
+        keys = np.column_stack([datagrams.agent_high, datagrams.agent_low, datagrams.sub_agent])
+        numbers = self._agents.of(np.ascontiguousarray(keys))
+        everything = np.ones(len(numbers), np.bool_)
+        account(numbers, np.ascontiguousarray(datagrams.sequence), everything, self._datagrams)
+        known = numbers >= 0
+        rows = numbers[known]
+        new = rows[self._seen_ns[rows, 0] == 0]
+        self._seen_ns[new[::-1], 0] = datagrams.time_ns[known][self._seen_ns[rows, 0] == 0][::-1]
+        self._seen_ns[rows, 1] = datagrams.time_ns[known]
+        self._seen_ns[rows, 2] = datagrams.uptime_ms[known]
+        self._udp[rows, 0] = datagrams.source_high[known]
+        self._udp[rows, 1] = datagrams.source_low[known]
+
+    def note_flows(self, flows: FlowBatch) -> I64:
+        """Judge sample sequence numbers and pools; return the number of each row's data source, -1 for none."""
+        keys = np.empty((len(flows), 4), np.uint64)
+        keys[:, 0], keys[:, 1] = flows.agent_high, flows.agent_low
+        keys[:, 2], keys[:, 3] = flows.sub_agent, flows.source
+        numbers = self._sources.of(keys)
+        self.refused += int((numbers < 0).sum())
+        packets = ~flows.dropped
+        account(numbers, flows.sequence, packets, self._flows)
+        account_pool(numbers, flows.pool, flows.drops, flows.rate, packets, self._pool)
+        return numbers
+
+    def note_counters(self, counters: CounterBatch, datagrams: DatagramBatch) -> None:
+        """Judge counters sample sequence numbers."""
+        if not len(counters):
+            return
+        agents = np.array([datagrams.agent_high, datagrams.agent_low, datagrams.sub_agent])
+        keys = np.empty((len(counters), 4), np.uint64)
+        gather_keys(agents, counters.source[np.newaxis], counters.datagram, keys)
+        numbers = self._sources.of(keys)
+        self.refused += int((numbers < 0).sum())
+        account(numbers, np.ascontiguousarray(counters.sequence), np.ones(len(numbers), np.bool_), self._counters)
+
+    def of_agents(self, wanted: frozenset[Words] | None) -> Flags:
+        """Return which data sources belong to some agents, or to any."""
+        keys = self._sources.keys[: len(self)]
+        if wanted is None:
+            return np.ones(len(keys), np.bool_)
+        chosen = np.zeros(len(keys), np.bool_)
+        for high, low in wanted:
+            chosen |= (keys[:, 0] == np.uint64(high)) & (keys[:, 1] == np.uint64(low))
+        return chosen
+
+    def find(self, agent: Words, source: str) -> Iterator[int]:
+        """Yield the numbers of an agent's data sources with a text, one for each sub-agent that has it."""
+        for number in np.flatnonzero(self.of_agents(frozenset([agent]))):
+            if source_text(int(self._sources.keys[number, 3])) == source:
+                yield int(number)
+
+    def agent_of(self, number: int) -> str:
+        """Return the agent address of a data source."""
+        return format_address(int(self._sources.keys[number, 0]), int(self._sources.keys[number, 1]))
+
+    def text_of(self, number: int) -> str:
+        """Return the text of a data source."""
+        return source_text(int(self._sources.keys[number, 3]))
+
+    def first_of_agent(self) -> I64:
+        """Return for each data source the lowest number of one of its agent: a number for the agent."""
+        keys = self._sources.keys[: len(self), :2]
+        _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+        return np.asarray(first[inverse.ravel()])
+
+    def counts(self) -> list[AgentCounts]:
+        """Return everything that is known, by agent in order of appearance."""
+        sources: dict[Words, list[SourceCounts]] = {}
+        for number in range(len(self)):
+            counts = self.source_counts(number)
+            sources.setdefault(counts.agent, []).append(counts)
+        agents: dict[Words, AgentCounts] = {}
+        for number in range(int(self._agents.size[0])):
+            high, low, _ = (int(word) for word in self._agents.keys[number])
+            first, last, uptime = (int(value) for value in self._seen_ns[number])
+            known = agents.get((high, low))
+            mine = AgentCounts(
+                agent=(high, low),
+                datagrams=_sequence(self._datagrams[number]),
+                first_ns=first,
+                last_ns=last,
+                uptime_ms=uptime,
+                udp_source=(int(self._udp[number, 0]), int(self._udp[number, 1])),
+                sources=tuple(sources.get((high, low), ())),
+            )
+            agents[high, low] = mine if known is None else _joined(known, mine)
+        return list(agents.values())
+
+    def source_counts(self, number: int) -> SourceCounts:
+        """Return what is known of one data source."""
+        high, low, sub_agent, source = (int(word) for word in self._sources.keys[number])
+        _, packets, samples, drops, rate = (int(value) for value in self._pool[number])
+        return SourceCounts(
+            agent=(high, low),
+            sub_agent=sub_agent,
+            source=source,
+            flows=_sequence(self._flows[number]),
+            counters=_sequence(self._counters[number]),
+            drops=drops,
+            rate=rate,
+            effective_rate=packets / samples if samples else None,
+        )
+
+
+def _sequence(row: I64) -> Sequence:
+    return Sequence(*(int(value) for value in row[: Seen.RESTARTS + 1]))
+
+
+def _joined(first: AgentCounts, second: AgentCounts) -> AgentCounts:
+    """Return two sub-agents of one agent together; address and uptime of the one heard last."""
+    later = second if second.last_ns >= first.last_ns else first
+    return msgspec.structs.replace(
+        later,
+        datagrams=first.datagrams + second.datagrams,
+        first_ns=min(first.first_ns, second.first_ns),
+    )
