@@ -4,7 +4,7 @@ import ipaddress
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tidegate.data.address import Words, parse_address, parse_prefix
@@ -71,6 +71,7 @@ def prefixes(draw: st.DrawFn) -> tuple[Words, int]:
     return (value >> 64, value & (1 << 64) - 1), length
 
 
+@settings(deadline=None)  # the first call compiles the kernels
 @given(st.lists(prefixes(), max_size=40, unique=True), st.lists(addresses, max_size=20))
 @example([((0, 0), 0)], [(0, 0xFFFF << 32), (0, 0)])
 def test_a_lookup_finds_the_longest_prefix(found: list[tuple[Words, int]], asked: list[Words]) -> None:
@@ -82,6 +83,7 @@ def test_a_lookup_finds_the_longest_prefix(found: list[tuple[Words, int]], asked
     assert lookup(table, asked + ends) == [naive(rows, address) for address in asked + ends]
 
 
+@settings(deadline=None)  # the first call compiles the kernels
 @given(st.lists(prefixes(), min_size=1, max_size=20, unique=True), st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(found: list[tuple[Words, int]], random: object) -> None:
     rows = [(words, length, index) for index, (words, length) in enumerate(found)]

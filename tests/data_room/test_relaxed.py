@@ -89,6 +89,8 @@ def test_samples(text: str, value: object) -> None:
         ("[1,,2]", 3),
         ("{a:1}}", 5),
         ("{a:NaN,}", 3),
+        ("[NaN]", 1),
+        ("[-Infinity]", 1),
         ("{a:+1,}", 3),
         ("{a:01}", 3),
         ("{a:'\\x'}", 4),

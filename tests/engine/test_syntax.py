@@ -55,6 +55,7 @@ from tidegate.engine.syntax import (
     parse_threshold,
     parse_value,
     parse_values,
+    unknown_keys,
 )
 from tidegate.errors import TextError
 
@@ -362,6 +363,8 @@ def test_texts_of_comparisons(text: str, values: tuple[str, ...]) -> None:
         ("(ipsource=1", 0, "( is never closed", ""),
         ("ipsource=1)", 10, "found ')'", ""),
         ("ipsource=1(", 10, "found '('", ""),
+        ("(ipsource=1(", 11, "expected ), but found '('", ""),
+        ("null:[ipsource[vlan]]=1", 14, "expected ], but found '['", ""),
         ("()", 1, "a key is missing", ""),
         ("grup:ipsource:x=1", 0, "unknown function", "group"),
         ("vlan=1&ipsource~[a", 16, "unterminated character set", ""),
@@ -423,6 +426,16 @@ def test_a_definition_with_everything_comes_back_as_put() -> None:
     assert found.agg_mode is AggMode.EDGE
 
 
+def test_an_empty_mode_is_none() -> None:
+    assert parse_definition("web", {"value": "bytes", "aggMode": ""}).agg_mode is None
+
+
+def test_unknown_keys_are_told_with_a_hint() -> None:
+    spec = {"keys": "ipsrc,or:vlan:null", "value": "bytes", "filter": "if:stack:eth:zzzz:vlan=1"}
+
+    assert unknown_keys(parse_definition("web", spec)) == {"ipsrc": "did you mean ipsource?", "zzzz": ""}
+
+
 def test_lists_numbers_and_booleans_come_as_scripts_send_them() -> None:
     found = parse_definition(
         "web",
@@ -436,7 +449,7 @@ def test_lists_numbers_and_booleans_come_as_scripts_send_them() -> None:
             "log": "true",
             "flowStart": "no",
             "dropped": 1,
-            "aggMode": "agent",
+            "aggMode": " agent ",
             "ipfixCollectors": "192.0.2.1, 192.0.2.2",
         },
     )

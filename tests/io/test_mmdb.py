@@ -69,6 +69,7 @@ cidrs = st.one_of(
 )
 
 
+@settings(deadline=None)  # files
 @given(st.dictionaries(cidrs, st.sampled_from([1, "a", {"b": [True, {}]}]), min_size=1, max_size=12))
 def test_any_networks_come_back(tmp_path_factory: pytest.TempPathFactory, records: dict[str, object]) -> None:
     path = write(tmp_path_factory.mktemp("any"), mmdb_bytes(records))
@@ -192,7 +193,7 @@ def test_a_tree_that_leads_back_to_itself_ends(tmp_path: Path) -> None:
         load_country(path)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)  # the first call compiles the kernels
 @given(st.data())
 def test_damaged_files_are_refused_or_read(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     content = bytearray(mmdb_bytes(COUNTRIES))

@@ -147,7 +147,7 @@ def _flat(
 
 
 @inline
-def _start(highs: U64, lows: U64, labels: I64, count: int, high: int, low: int, label: int) -> int:  # noqa: PLR0913, PLR0917 - arrays
+def _start(highs: U64, lows: U64, labels: I64, count: int, high: np.uint64, low: np.uint64, label: int) -> int:  # noqa: PLR0913, PLR0917 - arrays
     """Start a range; one that starts at the same address replaces the one before."""
     if count > 0 and highs[count - 1] == high and lows[count - 1] == low:
         count -= 1
