@@ -1,8 +1,8 @@
 """The analytics of one shard: batches in, events and flow records out.
 
 Nothing here reads a clock. Time is that of the datagrams, made to never go back: where the clock of the receiver was
-set back by more than a second, time goes on from where it was. What comes out depends on the samples and their order alone,
-not on how they were cut into batches.
+set back by more than a second, time goes on from where it was. What comes out depends on the samples and their order
+alone, not on how they were cut into batches.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A flow definition made ready for batches: which fields it needs, how its keys are laid out, which rows count for it."""
+"""A flow definition made ready for batches: the fields it needs, the layout of its keys, the rows that count for it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Part(msgspec.Struct, frozen=True):
-    """One key in the words of a table's key: after the words of its form, where `absent` is set, one for its presence."""
+    """One key in the words of a table's key: the words of its form, then one for its presence where `absent` is set."""
 
     form: Form
     absent: str | None

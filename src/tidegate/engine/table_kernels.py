@@ -415,8 +415,8 @@ def log_flows(
     """Keep totals by slot and write the records that end; return how many.
 
     `state` (capacity, 3): total, start, time of the last sample; start is NaN where no record is open. `records` (2 *
-    rows, 5): slot, start, end, total, row. A record ends when nothing came for `idle` seconds or it has lasted `active`;
-    with `at_start` it is written when it begins, and the flow is told again once `active` has passed.
+    rows, 5): slot, start, end, total, row. A record ends when nothing came for `idle` seconds or it has lasted
+    `active`; with `at_start` it is written when it begins, and the flow is told again once `active` has passed.
     """
     count = 0
     for at in range(row, stop):
