@@ -1,0 +1,81 @@
+"""Requests to a script's own paths (section 9.6): what its handler gets, and what becomes of what it returns or raises.
+
+`None` is 204, a `Reply` is sent as it is, a text asked for as `txt` is plain text, anything else is JSON. An
+`HttpError` is its status; any other exception is 500, its text goes to the log and not to the client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+__all__ = ["HttpCall", "HttpError", "Reply", "bad_request", "error_reply", "not_found", "reply_of", "unavailable"]
+
+
+class HttpCall(msgspec.Struct, frozen=True):
+    """A request: `path` behind the script's name without the representation, `query` with all values of a name.
+
+    `body` is the parsed JSON or None, `format` what the client wants: `json` or `txt`.
+    """
+
+    method: str
+    path: tuple[str, ...] = ()
+    query: Mapping[str, tuple[str, ...]] = {}
+    body: object = None
+    format: str = "json"
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """An answer in full."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "application/json"
+
+
+class HttpError(Exception):
+    """Raise it in a handler to answer with an error."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(status, reason)
+        self.status = status
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.reason}"
+
+
+def not_found(reason: str = "not found") -> HttpError:
+    """Return a 404, to be raised."""
+    return HttpError(404, reason)
+
+
+def bad_request(reason: str = "bad request") -> HttpError:
+    """Return a 400, to be raised."""
+    return HttpError(400, reason)
+
+
+def unavailable(reason: str = "service unavailable") -> HttpError:
+    """Return a 503, to be raised."""
+    return HttpError(503, reason)
+
+
+def reply_of(result: object, wanted: str) -> Reply:
+    """Return the answer for what a handler returned; `TypeError` where JSON cannot say it."""
+    if result is None:
+        return Reply(204)
+    if isinstance(result, Reply):
+        return result
+    if wanted == "txt" and isinstance(result, str):
+        return Reply(200, result.encode(errors="replace"), "text/plain; charset=utf-8")
+    return Reply(200, msgspec.json.encode(result))
+
+
+def error_reply(error: BaseException) -> Reply:
+    """Return the answer for what a handler raised."""
+    known = isinstance(error, HttpError)
+    status, reason = (error.status, error.reason) if isinstance(error, HttpError) else (500, "the script failed")
+    if known and not 400 <= status <= 599:
+        status = 500
+    return Reply(status, msgspec.json.encode({"status": status, "error": str(reason)}))

@@ -1,0 +1,75 @@
+"""A user's script from its file to a `setup` function, and what its exceptions say: the script's own file and line."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType, ModuleType, TracebackType
+from typing import Any
+
+from tidegate.errors import ConfigError
+
+__all__ = ["MAX_SCRIPT", "ScriptStopped", "describe_error", "interrupt", "line_of", "load_setup"]
+
+MAX_SCRIPT = 4 << 20  # octets of a script's text
+_MAX_TEXT = 2000  # characters of an exception
+
+
+class ScriptStopped(BaseException):
+    """Raised inside a script that ran too long; no `Exception`, so that the script does not catch it by accident."""
+
+
+def load_setup(path: Path, name: str) -> Callable[[Any], object]:
+    """Run a script's file as the module `name` and return its `setup`; whatever it raises goes through."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_SCRIPT + 1)
+    except OSError as error:
+        raise ConfigError(str(path), f"the script cannot be read: {error.strerror}") from None
+    if len(content) > MAX_SCRIPT:
+        raise ConfigError(str(path), f"the script has more than {MAX_SCRIPT} octets")
+    code = compile(content, str(path), "exec", dont_inherit=True)
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    sys.modules[name] = module  # classes find their annotations by their module's name
+    exec(code, module.__dict__)  # noqa: S102 - running the user's script is what this is for
+    setup = getattr(module, "setup", None)
+    if not callable(setup):
+        raise ConfigError(str(path), "the script has no function `setup(rt)`")
+    found: Callable[[Any], object] = setup
+    return found
+
+
+def describe_error(error: BaseException, path: Path) -> str:
+    """Return `file, line n: Type: text`, with the innermost line that is the script's own."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - the exception's own code is the user's as well
+        text = "(its text cannot be made)"
+    line = error.lineno if isinstance(error, SyntaxError) and error.filename == str(path) else None
+    line = line or _line_of_traceback(error.__traceback__, path)
+    where = f"{path.name}, line {line}" if line else path.name
+    return f"{where}: {type(error).__name__}: {text}"[:_MAX_TEXT]
+
+
+def line_of(thread: int, path: Path) -> int | None:
+    """Return the line of the script at which a thread is."""
+    frame: FrameType | None = sys._current_frames().get(thread)  # noqa: SLF001 - the one way to see another thread
+    while frame is not None and frame.f_code.co_filename != str(path):
+        frame = frame.f_back
+    return None if frame is None else frame.f_lineno
+
+
+def interrupt(thread: int) -> None:
+    """Raise `ScriptStopped` in a thread at its next Python instruction; one that waits in C is not reached."""
+    with contextlib.suppress(ValueError):
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(ScriptStopped))
+
+
+def _line_of_traceback(trace: TracebackType | None, path: Path) -> int | None:
+    lines = [line for frame, line in traceback.walk_tb(trace) if frame.f_code.co_filename == str(path)]
+    return lines[-1] if lines else None
