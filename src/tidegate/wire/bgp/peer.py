@@ -26,12 +26,10 @@ from tidegate.wire.bgp.open import Capabilities, GracefulRestart, Negotiated, Op
 from tidegate.wire.bgp.profile import SAFE, Profile
 from tidegate.wire.bgp.ribout import Outgoing, RibOut
 from tidegate.wire.bgp.session import (
-    Close,
     Down,
     Effect,
     Refresh,
     Routes,
-    Send,
     Session,
     SessionConfig,
     State,
@@ -45,6 +43,7 @@ _LONGEST_WAIT_S: Final = 120.0
 _STABLE_S: Final = 120.0  # a session that lived shorter counts as a failure
 _PATIENCE: Final = 3  # failures after which the peer's own connections are refused as well while waiting
 _ORDER: Final = tuple(State)
+_TALKING: Final = frozenset({State.OPEN_SENT, State.OPEN_CONFIRM, State.ESTABLISHED})
 
 
 class PeerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -195,17 +194,7 @@ class Peer:
 
     def receive(self, way: Way, data: bytes, now: Seconds) -> list[PeerEffect]:
         """Take octets off one connection."""
-        session = self.sessions[way]
-        greeting = session.state is State.OPEN_SENT
-        effects = session.receive(data, now)
-        if greeting and session.state in {State.OPEN_CONFIRM, State.ESTABLISHED}:
-            loser = self._loser(way)
-            if loser is way:  # what it carried after its OPEN does not count
-                said = [effect for effect in effects if isinstance(effect, Send | Close)]
-                return [PeerEffect(way, effect) for effect in said] + self._collide(way, now)
-            if loser is not None:
-                return self._collide(loser, now) + self._handle(way, effects, now)
-        return self._handle(way, effects, now)
+        return self._handle(way, self.sessions[way].receive(data, now), now)
 
     def tick(self, now: Seconds) -> list[PeerEffect]:
         """Let the timers that are due run out."""
@@ -254,20 +243,26 @@ class Peer:
             waiting=self.rib.waiting,
         )
 
-    def _loser(self, way: Way) -> Way | None:
-        """Return which connection must go, now that an OPEN came on `way` (RFC 4271 6.8, RFC 6286 2.3)."""
-        other = self.sessions[_OTHER[way]].state
-        if other is State.ESTABLISHED:
+    def _preferred(self, way: Way) -> Way:
+        """Return the connection opened by the side with the higher identifier (RFC 4271 6.8), then AS (RFC 6286)."""
+        local, remote = self.sessions[way].config.open, self.sessions[way].remote
+        if remote is None:
             return way
-        remote = self.sessions[way].remote
-        if other is not State.OPEN_CONFIRM or remote is None:
-            return None
-        local = self.sessions[way].config.open
-        ours_stays = (local.router_id, local.asn) > (remote.router_id, remote.asn)
-        return Way.IN if ours_stays else Way.OUT
+        return Way.OUT if (local.router_id, local.asn) > (remote.router_id, remote.asn) else Way.IN
 
     def _collide(self, way: Way, now: Seconds) -> list[PeerEffect]:
-        return self._halt(way, shutdown(Cease.COLLISION), now, "")
+        """End the other connection, now that `way` is up, unless that one is to be preferred and may still come up.
+
+        RFC 4271 6.8 has both sides decide when an OPEN comes; where one is established by then and the other is not,
+        they decide differently, and both connections are lost. Waiting for the KEEPALIVE cannot go wrong: who has
+        sent it has kept the connection.
+        """
+        other = _OTHER[way]
+        state = self.sessions[other].state
+        dialling = state in {State.CONNECT, State.ACTIVE}
+        if state is State.IDLE or not (dialling or self._preferred(way) is way):
+            return []
+        return self._halt(other, shutdown(Cease.COLLISION), now, "the peer is better reached by the other connection")
 
     def _halt(self, way: Way, notification: Notification, now: Seconds, reason: str) -> list[PeerEffect]:
         """Stop one connection on purpose: that is no failure, and nothing is waited for."""
@@ -286,11 +281,10 @@ class Peer:
             done.append(PeerEffect(way, effect))
             match effect:
                 case Up():
+                    done[-1:] = [*self._collide(way, now), done[-1]]
                     self._since = now
                     self._wait_until = None
                     self.rib.begin(effect.negotiated.families)
-                    if self.sessions[_OTHER[way]].state is not State.IDLE:
-                        done += self._collide(_OTHER[way], now)
                 case Down():
                     self._fell(way, effect, now)
                 case Routes():
@@ -304,10 +298,12 @@ class Peer:
         return done
 
     def _fell(self, way: Way, down: Down, now: Seconds) -> None:
-        self.last_error = down.reason
         stable = down.was_up and now - self._since >= _STABLE_S
         if down.was_up:
             self._ended(now, down.reason)
+        if self.sessions[_OTHER[way]].state in _TALKING:
+            return  # the peer has chosen the other connection
+        self.last_error = down.reason
         if self.sessions[way].state is not State.IDLE:
             return  # the session dials again by itself
         self.failures = 1 if stable else self.failures + 1

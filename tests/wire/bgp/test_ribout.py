@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bgp_cases import EXTERNAL
+from tidegate.errors import EncodeError, Inexpressible
+from tidegate.wire.bgp.communities import TrafficRateBytes
+from tidegate.wire.bgp.constants import Afi, Family
+from tidegate.wire.bgp.flowspec import (
+    Comparison,
+    ComponentType,
+    FlowRule,
+    NumericComponent,
+    NumericOp,
+    PrefixComponent,
+)
+from tidegate.wire.bgp.message import maybe_message
+from tidegate.wire.bgp.prefix import parse_address, parse_prefix
+from tidegate.wire.bgp.profile import SAFE
+from tidegate.wire.bgp.ribout import Outgoing, RibOut
+from tidegate.wire.bgp.routes import FlowRoute, Route, RouteKey, UnicastRoute, route_key
+from tidegate.wire.bgp.update import Destination, decode_update
+from tidegate.wire.cursor import Reader
+
+FAMILIES = (Family.IPV4_UNICAST, Family.IPV4_FLOWSPEC)
+
+
+def rib(most: int = 100) -> RibOut:
+    return RibOut("192.0.2.2", families=FAMILIES, profile=SAFE, most=most)
+
+
+def rule(host: int, *ports: int, rate: float = 0.0) -> FlowRoute:
+    prefix = PrefixComponent(ComponentType.DESTINATION, parse_prefix(f"192.0.2.{host}"))
+    ops = tuple(NumericOp(Comparison.EQ, port, 1) for port in ports)
+    components = (prefix, NumericComponent(ComponentType.SOURCE_PORT, ops)) if ports else (prefix,)
+    return FlowRoute(FlowRule(Afi.IPV4, components), (TrafficRateBytes(rate),))
+
+
+def hole(host: int, med: int | None = None) -> UnicastRoute:
+    return UnicastRoute(parse_prefix(f"198.51.100.{host}"), parse_address("192.0.2.254"), med=med)
+
+
+class Receiver:
+    """What a peer would hold after these messages."""
+
+    def __init__(self) -> None:
+        self.routes: dict[tuple[Family, Destination], object] = {}
+        self.markers: list[Family] = []
+
+    def hear(self, messages: Sequence[Outgoing]) -> None:
+        for outgoing in messages:
+            message = maybe_message(Reader(outgoing.data))
+            assert message is not None
+            update = decode_update(message.body, EXTERNAL)
+            assert not update.problems
+            for group in update.withdrawn:
+                for gone in group.destinations:
+                    del self.routes[group.family, gone]  # a withdrawal of what was never said would be an error here
+            for group in update.announced:
+                for here in group.destinations:
+                    self.routes[group.family, here] = (update.attributes.extended, update.attributes.med)
+            if update.end_of_rib is not None:
+                self.markers.append(update.end_of_rib)
+
+
+def drain(table: RibOut, octets: int = 1 << 20) -> list[Outgoing]:
+    messages: list[Outgoing] = []
+    while batch := table.pull(EXTERNAL, octets):
+        messages += batch
+    return messages
+
+
+def test_everything_is_said_and_then_the_markers() -> None:
+    table, peer = rib(), Receiver()
+    table.announce(rule(1))
+    table.announce(hole(1))
+    table.begin(FAMILIES)
+    messages = drain(table)
+    assert [len(message.keys) for message in messages] == [1, 1, 0, 0]
+    peer.hear(messages)
+    assert len(peer.routes) == 2
+    assert set(peer.markers) == set(FAMILIES)
+
+
+def test_a_key_that_changes_before_it_is_said_is_said_once() -> None:
+    table = rib()
+    table.begin(())
+    for med in range(5):
+        table.announce(hole(1, med))
+    messages = drain(table)
+    assert len(messages) == 1
+    peer = Receiver()
+    peer.hear(messages)
+    assert list(peer.routes.values()) == [((), 4)]
+
+
+def test_a_route_withdrawn_before_it_was_said_is_never_said() -> None:
+    table = rib()
+    table.begin(())
+    key = table.announce(rule(1))
+    assert table.withdraw(key)
+    assert not table.withdraw(key)
+    assert drain(table) == []
+
+
+def test_the_parts_of_a_rule_come_and_go_together() -> None:
+    table, peer = rib(), Receiver()
+    table.begin(())
+    key = table.announce(rule(1, *range(1, 9)))
+    messages = drain(table)
+    assert [message.keys for message in messages] == [(key,), (key,)]
+    peer.hear(messages)
+    table.withdraw(key)
+    peer.hear(drain(table))
+    assert peer.routes == {}
+
+
+def test_a_part_that_two_rules_share_stays_for_the_other() -> None:
+    table, peer = rib(), Receiver()
+    table.begin(())
+    wide = table.announce(rule(1, *range(1, 9)))  # its second part is ports 6, 7 and 8
+    narrow = table.announce(rule(1, 6, 7, 8, rate=125.0))
+    peer.hear(drain(table))
+    assert len(peer.routes) == 2
+    table.withdraw(wide)
+    peer.hear(drain(table))
+    assert list(peer.routes.values()) == [((TrafficRateBytes(125.0),), None)]
+    table.withdraw(narrow)
+    peer.hear(drain(table))
+    assert peer.routes == {}
+
+
+def test_a_new_session_says_everything_again_and_an_ended_one_nothing() -> None:
+    table = rib()
+    table.announce(rule(1))
+    table.begin(FAMILIES)
+    assert len(drain(table)) == 3
+    table.end()
+    table.announce(rule(2))
+    table.end()
+    assert drain(table) == []
+    table.begin(FAMILIES)
+    assert len(drain(table)) == 4
+
+
+def test_refresh_says_one_family_again() -> None:
+    table = rib()
+    table.announce(rule(1))
+    table.announce(hole(1))
+    table.begin(())
+    drain(table)
+    table.refresh(Family.IPV4_UNICAST)
+    assert [message.keys[0].family for message in drain(table)] == [Family.IPV4_UNICAST]
+
+
+def test_a_little_at_a_time() -> None:
+    table = rib()
+    table.begin(())
+    for host in range(10):
+        table.announce(rule(host))
+    assert len(table.pull(EXTERNAL, 1)) == 1
+    assert len(table.pull(EXTERNAL, 150)) == 3
+    assert table.waiting == 6
+
+
+def test_families_that_the_session_lacks_are_kept_but_not_said() -> None:
+    table = rib()
+    table.announce(rule(1))
+    few = EXTERNAL.__class__(EXTERNAL.local_as, EXTERNAL.peer_as, 1, 90, frozenset({Family.IPV4_UNICAST}))
+    table.begin(few.families)
+    assert [message.keys for message in table.pull(few, 1 << 20)] == [()]
+    assert len(table) == 1
+
+
+def test_what_is_refused_changes_nothing() -> None:
+    table = rib(most=1)
+    table.begin(())
+    table.announce(rule(1))
+    six = UnicastRoute(parse_prefix("2001:db8::1"), parse_address("100::1"))
+    for route, error in (
+        (rule(2), Inexpressible),
+        (six, Inexpressible),
+        (hole(1, med=1 << 32), Inexpressible),
+        (FlowRoute(rule(1).rule, (TrafficRateBytes(1e39),)), EncodeError),
+    ):
+        with pytest.raises(error):
+            table.announce(route)
+    assert list(table.wanted.values()) == [rule(1)]
+    table.announce(rule(1, rate=5.0))  # the same key: it replaces
+    assert len(drain(table)) == 1
+
+
+STEP = st.one_of(
+    st.tuples(st.just("announce"), st.integers(1, 3), st.integers(0, 9), st.sampled_from([0.0, 8.0])),
+    st.tuples(st.just("withdraw"), st.integers(1, 3), st.integers(0, 9), st.just(0.0)),
+    st.tuples(st.just("pull"), st.integers(1, 3), st.just(0), st.just(0.0)),
+    st.tuples(st.just("refresh"), st.just(0), st.just(0), st.just(0.0)),
+)
+
+
+@given(st.lists(STEP, max_size=40))
+def test_the_peer_ends_up_with_what_is_wanted(steps: list[tuple[str, int, int, float]]) -> None:
+    table, peer = rib(), Receiver()
+    table.begin(())
+    wanted: dict[RouteKey, Route] = {}
+    for what, host, ports, rate in steps:
+        route = rule(host, *range(1, ports + 1), rate=0.0 if ports > 5 else rate)
+        if what == "announce":
+            wanted[table.announce(route)] = route
+        elif what == "withdraw":
+            assert table.withdraw(route_key(route)) == (wanted.pop(route_key(route), None) is not None)
+        elif what == "pull":
+            peer.hear(table.pull(EXTERNAL, 70 * host))
+        else:
+            table.refresh(Family.IPV4_FLOWSPEC)
+    peer.hear(drain(table))
+    assert dict(table.wanted) == wanted
+    fresh, other = rib(), Receiver()
+    fresh.begin(())
+    for kept in wanted.values():
+        fresh.announce(kept)
+    other.hear(drain(fresh))
+    assert set(peer.routes) == set(other.routes)
