@@ -12,6 +12,7 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
+from tidegate.data.address import Words
 from tidegate.data.batch import CounterBatch, DatagramBatch, FlowBatch
 from tidegate.data.fields import FieldRef
 from tidegate.engine.definition import FlowDefinition, GroupTable, MapTable, Threshold
@@ -100,6 +101,12 @@ class Engine:
         old = self._thresholds.pop(name, None)
         if old is not None:
             self._attach_thresholds(old.metric)
+
+    def triggered(self, threshold: str, flow: str, now_ns: int, *, place: tuple[Words, str], key: str | None) -> bool:
+        """Tell whether a threshold is triggered at an agent's data source, for a key if it is by flow."""
+        known = self.flows.get(flow)
+        sources = frozenset(self.sources.find(*place))
+        return known is not None and known.triggered(threshold, sources, key, self.seconds(now_ns))
 
     def set_group(self, name: str, group: GroupTable | None) -> None:
         """Put a group, or remove it."""

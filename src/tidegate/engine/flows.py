@@ -64,6 +64,10 @@ class Flow:
         """Return the thresholds, in the order of the table's limits."""
         return self._thresholds
 
+    def key_text(self, words: tuple[int, ...]) -> str:
+        """Return the text of a key's words, which stand without the data source."""
+        return self.plan.key_text(words, self._texts)
+
     def set_thresholds(self, thresholds: list[Threshold]) -> None:
         """Replace the thresholds; those that stay the same keep their state."""
         kept = [self._thresholds.index(new) if new in self._thresholds else -1 for new in thresholds]
@@ -71,6 +75,16 @@ class Flow:
         allowed = np.ones((len(thresholds), self._sources.capacity), np.bool_)
         self.table.set_limits(values.reshape(-1, 3), allowed, kept)
         self._thresholds = list(thresholds)
+
+    def triggered(self, name: str, sources: frozenset[int], key: str | None, now: float) -> bool:
+        """Tell whether a threshold is triggered at one of some data sources, for a key if it is by flow."""
+        for limit, threshold in enumerate(self._thresholds):
+            if threshold.name == name and threshold.by_flow:
+                words = (tuple(row) for row in self.table.triggered_keys(limit, now).tolist())
+                return any(row[0] in sources and key in {None, self.key_text(row[1:])} for row in words)
+            if threshold.name == name:
+                return any(self.table.triggered(limit, source, now) for source in sources)
+        return False
 
     def add(self, batch: FlowBatch, evaluation: Evaluation, times: F64, numbers: I64) -> list[Told]:
         """Add the samples of a batch; `times` in seconds, `numbers` of data sources, both by row."""

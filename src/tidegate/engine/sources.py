@@ -158,6 +158,10 @@ class Sources:
         """Return the agent address of a data source."""
         return format_address(int(self._sources.keys[number, 0]), int(self._sources.keys[number, 1]))
 
+    def place_of(self, number: int) -> tuple[str, str]:
+        """Return the agent address and the text of a data source."""
+        return self.agent_of(number), self.text_of(number)
+
     def text_of(self, number: int) -> str:
         """Return the text of a data source."""
         return source_text(int(self._sources.keys[number, 3]))

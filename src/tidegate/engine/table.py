@@ -123,12 +123,14 @@ class FlowTable:
                 self._limits.above[:, new] = old.above[:, before]
                 self._limits.above_source[new] = old.above_source[before]
 
-    def triggered(self, limit: int, key: tuple[int, ...], now: float) -> bool:
-        """Tell whether a limit is in its triggered state for a key, or for the data source where not by flow."""
-        values, timeout, by_flow = self._limits.values[limit]
-        slot = self._slot(key) if by_flow else 0
-        above = self._limits.above[slot, limit] if by_flow else self._limits.above_source[limit, key[0]]
-        return slot >= 0 and bool(now < above + timeout) and math.isfinite(values)
+    def triggered(self, limit: int, source: int, now: float) -> bool:
+        """Tell whether a limit that is not by flow is in its triggered state for a data source."""
+        return bool(now < self._limits.above_source[limit, source] + self._limits.values[limit, 1])
+
+    def triggered_keys(self, limit: int, now: float) -> U64:
+        """Return the keys for which a limit by flow is in its triggered state; (n, 1 + words)."""
+        above = self._limits.above[: len(self), limit]
+        return self._keys[np.flatnonzero(now < above + self._limits.values[limit, 1])]
 
     def add(self, rows: Rows) -> Added:
         """Add samples; times must not go back."""

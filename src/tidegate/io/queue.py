@@ -68,6 +68,7 @@ class BoundedQueue(Generic[T]):
         self._items: deque[tuple[T, int]] = deque()
         self._weight = 0
         self._closed = False
+        self._woken = False
         self._lock = threading.Lock()
         self._filled = threading.Condition(self._lock)
         self._emptied = threading.Condition(self._lock)
@@ -101,12 +102,13 @@ class BoundedQueue(Generic[T]):
             return True
 
     def get(self, timeout: float | None = None) -> T | None:
-        """Take the oldest item; None after `timeout` seconds without one, or when the queue is closed and empty."""
+        """Take the oldest item; None after `timeout` seconds without one, after `wake`, or when closed and empty."""
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._lock:
             while not self._items:
                 left = None if deadline is None else deadline - time.monotonic()
-                if self._closed or (left is not None and left <= 0):
+                if self._closed or self._woken or (left is not None and left <= 0):
+                    self._woken = False
                     return None
                 self._filled.wait(left)
             item = self._take()
@@ -114,6 +116,12 @@ class BoundedQueue(Generic[T]):
             self._rows_out += len(item)
             self._emptied.notify()
             return item
+
+    def wake(self) -> None:
+        """Make one `get` that finds nothing return at once, now or later."""
+        with self._lock:
+            self._woken = True
+            self._filled.notify()
 
     def close(self) -> None:
         """Refuse further items and wake everybody; what waits can still be taken."""

@@ -1,0 +1,341 @@
+"""The running analytics as REST and scripts see it: definitions, readings, events and records over all shards.
+
+Definitions are parsed here once and given to every shard; readings are asked of every shard and merged. Every method may
+be called from any thread.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from tidegate import __version__
+from tidegate.apps.record_log import RecordLog
+from tidegate.apps.shard import Shard
+from tidegate.data.address import Words, format_address, parse_address
+from tidegate.engine.definition import FlowDefinition, GroupTable, MapTable, Threshold
+from tidegate.engine.engine import Engine
+from tidegate.engine.events import ActiveFlow, Event, FlowRecord
+from tidegate.engine.reading import Snapshot, each_source, merged, snapshot
+from tidegate.engine.sources import AgentCounts, SourceCounts
+from tidegate.engine.sources import Sequence as Numbers
+from tidegate.engine.syntax import (
+    describe_definition,
+    describe_group,
+    describe_map,
+    describe_threshold,
+    parse_definition,
+    parse_group,
+    parse_map,
+    parse_threshold,
+)
+from tidegate.errors import TextError
+from tidegate.web.backend import AgentInfo, DataSourceInfo
+
+__all__ = ["Analyzer", "Deliver"]
+
+T = TypeVar("T")
+Deliver = Callable[[Sequence[Event], Sequence[FlowRecord]], None]
+
+_ALL_AGENTS = {"ALL"}
+_NO_TOPOLOGY = {"TOPOLOGY", "EDGE", "CORE"}  # tokens that need a topology: without one they name no agent
+_ADDED_UP = {"sum", "avg"}
+
+
+class Analyzer:
+    """See the module. `now_ns` is the time of readings; `log_size` bounds events and flow records each."""
+
+    def __init__(self, *, now_ns: Callable[[], int], log_size: int = 10_000) -> None:
+        self._now_ns = now_ns
+        self._shards: Sequence[Shard] = ()
+        self._lock = threading.RLock()  # over the definitions, so that all shards have the same
+        self._flows: dict[str, FlowDefinition] = {}
+        self._thresholds: dict[str, Threshold] = {}
+        self._groups: dict[str, GroupTable] = {}
+        self._maps: dict[str, MapTable] = {}
+        self._events: RecordLog[Event] = RecordLog(log_size, lambda event, number: _renumber(event, event_id=number))
+        self._records: RecordLog[FlowRecord] = RecordLog(log_size, lambda one, number: _renumber(one, flow_id=number))
+        self._watchers: list[Callable[[], None]] = []
+        self._deliveries: list[Deliver] = []
+        self._more: Callable[[], dict[str, object]] = dict
+
+    def use(self, shards: Sequence[Shard], more: Callable[[], dict[str, object]] = dict) -> None:
+        """Say which shards there are, and what else `/analyzer/json` tells; before anything is asked."""
+        self._shards = shards
+        self._more = more
+
+    def deliver_to(self, deliver: Deliver) -> None:
+        """Call `deliver` with new events and flow records, in order, from the thread of the shard they came from."""
+        self._deliveries.append(deliver)
+
+    def publish(self, caused: Iterable[Event | FlowRecord]) -> None:
+        """Number what a shard tells, keep it, and tell who wants to know."""
+        told = list(caused)
+        events = self._events.add(one for one in told if isinstance(one, Event))
+        records = self._records.add(one for one in told if isinstance(one, FlowRecord))
+        for deliver in self._deliveries:
+            deliver(events, records)
+        for changed in tuple(self._watchers):
+            changed()
+
+    def version(self) -> str:
+        """Return `major.minor-build`."""
+        major, minor, build = (*__version__.split("."), "0")[:3]
+        return f"{major}.{minor}-{build}"
+
+    def analyzer(self) -> dict[str, object]:
+        """Return the object of `/analyzer/json`."""
+        counts = [shard.statistics() for shard in self._shards]
+        decoders = [self._ask(shard, lambda _, shard=shard: shard.decoder.statistics()) for shard in self._shards]  # type: ignore[misc] # a default binds it
+        return {
+            "version": self.version(),
+            "sFlowAgents": len(self.agents()),
+            "sFlowDatagramsReceived": sum(count.datagrams for count in counts),
+            "sFlowFlowSamples": sum(count.flow_samples for count in counts),
+            "sFlowCounterSamples": sum(count.counter_samples for count in counts),
+            "sFlowParseErrors": sum(one.counts["bad_truncated"] + one.counts["bad_address"] for one in decoders),
+            "sFlowUnsupportedVersion": sum(one.counts["bad_version"] for one in decoders),
+            "sFlowDatagramsDiscarded": sum(one.not_allowed for one in decoders),
+            "eventsGenerated": self._events.total,
+            "flowsGenerated": self._records.total,
+            "decoder": [msgspec.to_builtins(one) for one in decoders],
+            **self._more(),
+        }
+
+    def agents(self, addresses: Sequence[str] | None = None) -> dict[str, AgentInfo]:
+        """Return agents by address, all or those named."""
+        now = self._now_ns()
+        found: dict[str, AgentInfo] = {}
+        for counts in self._each(lambda engine: engine.sources.counts()):
+            found |= {format_address(*one.agent): _agent_info(one, now) for one in counts}
+        return found if addresses is None else {name: found[name] for name in addresses if name in found}
+
+    def data_source(self, agent: str, source: str) -> DataSourceInfo | None:
+        """Return what is known of a data source (`3`, `2.1`)."""
+        words = _agent_words(agent)
+        if words is None:
+            return None
+
+        def look(engine: Engine) -> SourceCounts | None:
+            numbers = engine.sources.find(words, source)
+            return next((engine.sources.source_counts(number) for number in numbers), None)
+
+        known = next((counts for counts in self._each(look) if counts is not None), None)
+        return None if known is None else _source_info(known)
+
+    def flow_keys(self) -> dict[str, int]:
+        """Return the keys seen in samples, and how many milliseconds ago."""
+        now = self._now_ns()
+        seen: dict[str, int] = {}
+        for keys in self._each(lambda engine: dict(engine.keys_seen)):
+            for ref, time_ns in keys.items():
+                age = max(now - time_ns, 0) // 1_000_000
+                seen[str(ref)] = min(age, seen.get(str(ref), age))
+        return seen
+
+    def set_flow(self, name: str, spec: Mapping[str, object]) -> None:
+        """Put a flow definition; the same again changes nothing. `TextError`."""
+        definition = parse_definition(name, spec)
+        with self._lock:
+            self._flows[name] = definition
+            self._each(lambda engine: engine.set_flow(definition))
+
+    def clear_flow(self, name: str) -> bool:
+        """Remove a flow definition; False where there was none."""
+        with self._lock:
+            self._each(lambda engine: engine.clear_flow(name))
+            return self._flows.pop(name, None) is not None
+
+    def flows(self) -> dict[str, dict[str, object]]:
+        """Return the flow definitions, defaults filled in."""
+        return {name: describe_definition(definition) for name, definition in dict(self._flows).items()}
+
+    def set_threshold(self, name: str, spec: Mapping[str, object]) -> None:
+        """Put a threshold; the same again changes nothing. `TextError`."""
+        threshold = parse_threshold(name, spec)
+        with self._lock:
+            self._thresholds[name] = threshold
+            self._each(lambda engine: engine.set_threshold(threshold))
+
+    def clear_threshold(self, name: str) -> bool:
+        """Remove a threshold."""
+        with self._lock:
+            self._each(lambda engine: engine.clear_threshold(name))
+            return self._thresholds.pop(name, None) is not None
+
+    def thresholds(self) -> dict[str, dict[str, object]]:
+        """Return the thresholds."""
+        return {name: describe_threshold(threshold) for name, threshold in dict(self._thresholds).items()}
+
+    def threshold_triggered(self, name: str, agent: str, metric: str, flow_key: str | None = None) -> bool:
+        """Tell whether a threshold is triggered; `metric` is `dataSource.flow`."""
+        source, _, flow = metric.rpartition(".")
+        words = _agent_words(agent)
+        now_ns = self._now_ns()
+        return words is not None and any(
+            self._each(lambda engine: engine.triggered(name, flow, now_ns, place=(words, source), key=flow_key))
+        )
+
+    def set_group(self, name: str, spec: Mapping[str, object]) -> None:
+        """Put a group: label to CIDRs. `TextError`."""
+        group = parse_group(name, spec)
+        with self._lock:
+            self._groups[name] = group
+            self._each(lambda engine: engine.set_group(name, group))
+
+    def clear_group(self, name: str) -> bool:
+        """Remove a group."""
+        with self._lock:
+            self._each(lambda engine: engine.set_group(name, None))
+            return self._groups.pop(name, None) is not None
+
+    def groups(self) -> dict[str, dict[str, list[str]]]:
+        """Return the groups as put."""
+        return {name: describe_group(group) for name, group in dict(self._groups).items()}
+
+    def set_map(self, name: str, spec: Mapping[str, object]) -> None:
+        """Put a map: label to values. `TextError`."""
+        table = parse_map(name, spec)
+        with self._lock:
+            self._maps[name] = table
+            self._each(lambda engine: engine.set_map(name, table))
+
+    def clear_map(self, name: str) -> bool:
+        """Remove a map."""
+        with self._lock:
+            self._each(lambda engine: engine.set_map(name, None))
+            return self._maps.pop(name, None) is not None
+
+    def maps(self) -> dict[str, dict[str, list[str]]]:
+        """Return the maps as put."""
+        return {name: describe_map(table) for name, table in dict(self._maps).items()}
+
+    def active_flows(
+        self, agents: str, name: str, *, max_flows: int = 100, min_value: float = 0.0, agg_mode: str = "max"
+    ) -> list[ActiveFlow] | None:
+        """Return the largest flows, merged over data sources; None for an unknown name."""
+        taken = self._snapshots(agents, name)
+        mode = agg_mode if agg_mode in _ADDED_UP else "max"  # edge and core need a topology; without one they are max
+        return None if taken is None else merged(taken, mode=mode, most=max_flows, least=min_value)
+
+    def flow_locations(self, agents: str, name: str, key: str) -> list[ActiveFlow] | None:
+        """Return one key at each data source that sees it; None for an unknown name."""
+        taken = self._snapshots(agents, name)
+        if taken is None:
+            return None
+        return [flow for flow in each_source(taken, len(max(taken, key=len, default=()))) if flow.key == key]
+
+    def top_keys(self, agents: str, name: str) -> list[ActiveFlow] | None:
+        """Return the largest `n` flows of each data source, unmerged; None for an unknown name."""
+        taken = self._snapshots(agents, name)
+        return None if taken is None else each_source(taken, self._flows[name].n)
+
+    def events(self, after: int = -1, *, most: int = 1000, thresholds: Sequence[str] = ()) -> list[Event]:
+        """Return events with an id above `after`, newest first, at most `most`, of all thresholds or those named."""
+        return self._events.since(after, most, lambda event: not thresholds or event.threshold_id in thresholds)
+
+    def flow_records(self, after: int = -1, *, most: int = 1000, names: Sequence[str] = ()) -> list[FlowRecord]:
+        """Return flow records with an id above `after`, newest first."""
+        return self._records.since(after, most, lambda record: not names or record.name in names)
+
+    def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Call `changed`, from any thread, when events or flow records were added; return what ends that."""
+        self._watchers.append(changed)
+        return lambda: self._watchers.remove(changed)
+
+    def advance(self, now_ns: int) -> None:
+        """Close flow records that are idle, when no samples come that would."""
+        for caused in self._each(lambda engine: engine.advance(now_ns)):
+            if caused:
+                self.publish(caused)
+
+    def finish(self) -> None:
+        """Close all flow records: there will be no more samples."""
+        for caused in self._each(lambda engine: engine.finish()):
+            if caused:
+                self.publish(caused)
+
+    def last_ns(self) -> int:
+        """Return the time of the last sample."""
+        return max(self._each(lambda engine: engine.last_ns), default=0)
+
+    def _snapshots(self, agents: str, name: str) -> list[Snapshot] | None:
+        if name not in self._flows:
+            return None
+        wanted = _wanted_agents(agents)
+        now_ns = self._now_ns()
+
+        def take(engine: Engine) -> Snapshot:
+            return snapshot(engine.flows[name], engine.sources, engine.seconds(now_ns), wanted)
+
+        return self._each(take)
+
+    def _each(self, question: Callable[[Engine], T]) -> list[T]:
+        return [shard.ask(question) for shard in self._shards]
+
+    def _ask(self, shard: Shard, question: Callable[[Engine], T]) -> T:
+        return shard.ask(question)
+
+
+def _renumber(record: T, **number: int) -> T:
+    return msgspec.structs.replace(record, **number)  # type: ignore[type-var] # both kinds are structs
+
+
+def _agent_words(text: str) -> Words | None:
+    try:
+        return parse_address(text)
+    except ValueError:
+        return None
+
+
+def _wanted_agents(agents: str) -> frozenset[Words] | None:
+    """Return the agents that a list names, None for all. `TextError` where it names none that could exist."""
+    names = [name.strip() for name in re.split("[,;]", agents) if name.strip()]
+    if _ALL_AGENTS & set(names):
+        return None
+    found = set()
+    for name in names:
+        words = _agent_words(name)
+        if words is None and name not in _NO_TOPOLOGY:
+            raise TextError(agents, agents.index(name), f"{name} is no agent address", "use ALL, or addresses")
+        found |= {words} if words is not None else set()
+    return frozenset(found)
+
+
+def _agent_info(counts: AgentCounts, now_ns: int) -> AgentInfo:
+    flows = sum((one.flows for one in counts.sources), Numbers())
+    counters = sum((one.counters for one in counts.sources), Numbers())
+    return AgentInfo(
+        sFlowDatagramSource=(format_address(*counts.udp_source),),
+        firstSeen=max(now_ns - counts.first_ns, 0) // 1_000_000,
+        lastSeen=max(now_ns - counts.last_ns, 0) // 1_000_000,
+        uptime=counts.uptime_ms,
+        sFlowDatagramsReceived=counts.datagrams.received,
+        sFlowDatagramsLost=counts.datagrams.lost,
+        sFlowDatagramsOutOfOrder=counts.datagrams.out_of_order,
+        sFlowDatagramsDuplicates=counts.datagrams.duplicates,
+        sFlowFlowDatasources=sum(one.flows.received > 0 for one in counts.sources),
+        sFlowFlowSamples=flows.received,
+        sFlowFlowLostSamples=flows.lost,
+        sFlowFlowOutOfOrderSamples=flows.out_of_order,
+        sFlowFlowDuplicateSamples=flows.duplicates,
+        sFlowFlowDrops=sum(one.drops for one in counts.sources),
+        sFlowCounterDatasources=sum(one.counters.received > 0 for one in counts.sources),
+        sFlowCounterSamples=counters.received,
+        sFlowCounterLostSamples=counters.lost,
+        sFlowCounterOutOfOrderSamples=counters.out_of_order,
+        sFlowCounterDuplicateSamples=counters.duplicates,
+    )
+
+
+def _source_info(counts: SourceCounts) -> DataSourceInfo:
+    return DataSourceInfo(
+        samplingRate=counts.rate,
+        effectiveSamplingRate=counts.effective_rate or float(counts.rate),
+        flowSamples=counts.flows.received,
+        counterSamples=counts.counters.received,
+    )

@@ -1,0 +1,118 @@
+"""One shard of the analytics: decoder and engine, fed from a queue on a thread of their own, or by hand.
+
+Whoever wants something of the engine asks with a function; it runs between two blocks, so that nothing in the engine
+needs a lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from typing import TypeVar
+
+import msgspec
+
+from tidegate.data.block import Block
+from tidegate.engine.engine import Engine
+from tidegate.engine.events import Event, FlowRecord
+from tidegate.errors import TidegateError
+from tidegate.io.queue import BoundedQueue
+from tidegate.wire.sflow.columns import Decoder
+
+__all__ = ["Shard", "ShardStatistics"]
+
+T = TypeVar("T")
+Publish = Callable[[Iterable[Event | FlowRecord]], None]
+
+_PATIENCE_S = 30.0  # longer than any block takes; a shard that does not answer is broken
+_LOG = logging.getLogger(__name__)
+
+
+class ShardStatistics(msgspec.Struct, frozen=True):
+    """What went through a shard since its start."""
+
+    blocks: int
+    datagrams: int
+    flow_samples: int
+    counter_samples: int
+    failed_blocks: int  # dropped because of an error of ours, which was logged
+
+
+class Shard:
+    """See the module."""
+
+    def __init__(self, name: str, decoder: Decoder, engine: Engine, publish: Publish) -> None:
+        self.name = name
+        self.decoder = decoder
+        self.engine = engine
+        self._publish = publish
+        self._questions: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._blocks: BoundedQueue[Block] | None = None
+        self._thread: threading.Thread | None = None
+        self._counts = [0, 0, 0, 0, 0]
+
+    def start(self, blocks: BoundedQueue[Block]) -> None:
+        """Take blocks from a queue, on a thread, until the queue is closed."""
+        self._blocks = blocks
+        self._thread = threading.Thread(target=self._run, args=(blocks,), name=f"shard {self.name}", daemon=True)
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait until the queue is closed and everything in it is done."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def take(self, block: Block) -> None:
+        """Decode a block, step the engine, and publish what came of it."""
+        decoded = self.decoder.decode(block, self.engine.needs())
+        caused = self.engine.step(decoded.datagrams, decoded.flows, decoded.counters)
+        self._counts[0] += 1
+        self._counts[1] += len(decoded.datagrams)
+        self._counts[2] += len(decoded.flows)
+        self._counts[3] += len(decoded.counters)
+        if caused:
+            self._publish(caused)
+
+    def ask(self, question: Callable[[Engine], T]) -> T:
+        """Return what a function says of the engine, asked between two blocks."""
+        if self._thread is None or self._blocks is None or threading.current_thread() is self._thread:
+            return question(self.engine)
+        answer: Future[T] = Future()
+
+        def reply() -> None:
+            try:
+                answer.set_result(question(self.engine))
+            except BaseException as error:  # noqa: BLE001 - whatever it is belongs to who asked
+                answer.set_exception(error)
+
+        self._questions.put(reply)
+        self._blocks.wake()
+        try:
+            return answer.result(_PATIENCE_S)
+        except TimeoutError:
+            raise TidegateError(f"shard {self.name} does not answer") from None
+
+    def statistics(self) -> ShardStatistics:
+        """Return the counters."""
+        return ShardStatistics(*self._counts)
+
+    def _run(self, blocks: BoundedQueue[Block]) -> None:
+        while True:
+            block = blocks.get()
+            if block is not None:
+                self._take_safely(block)
+            while not self._questions.empty():
+                self._questions.get()()
+            if block is None and blocks.closed:
+                return
+
+    def _take_safely(self, block: Block) -> None:
+        try:
+            self.take(block)
+        except Exception:  # noqa: BLE001 - one block must not end the shard; the error is ours, so tell all of it
+            self._counts[4] += 1
+            _LOG.exception("shard %s dropped a block of %d datagrams", self.name, len(block))

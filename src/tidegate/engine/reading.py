@@ -1,0 +1,133 @@
+"""Reading tables: the flows of several tables and data sources, merged into one list of the largest.
+
+Merging works on words; text is made only of what is returned. `max` takes each key's largest reading, with everything
+that belongs to it; `sum` and `avg` add up what the data sources say, and errors as independent errors do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+
+from tidegate.engine.events import ActiveFlow
+from tidegate.engine.flows import Flow
+from tidegate.engine.source_kernels import number_keys
+from tidegate.engine.sources import Sources
+from tidegate.kernel import F64, I64, U64
+
+__all__ = ["Snapshot", "each_source", "merged", "snapshot"]
+
+
+class Snapshot(msgspec.Struct, frozen=True, eq=False):
+    """The flows of one table at one moment; n rows."""
+
+    keys: U64  # (n, words), without the data source
+    sources: I64  # number of the data source
+    values: F64  # (statistics, n)
+    samples: F64
+    interval: F64
+    text: Callable[[tuple[int, ...]], str]  # of a key
+    place: Callable[[int], tuple[str, str]]  # agent and data source of a number
+
+
+def snapshot(flow: Flow, sources: Sources, now: float, wanted: frozenset[tuple[int, int]] | None) -> Snapshot:
+    """Return the flows of a definition at `now` (seconds), of the data sources of some agents or of all."""
+    readings = flow.table.readings(now)
+    numbers = readings.keys[:, 0].astype(np.int64)
+    rows = np.flatnonzero(sources.of_agents(wanted)[numbers])
+    return Snapshot(
+        keys=readings.keys[rows, 1:],
+        sources=numbers[rows],
+        values=readings.values[:, rows],
+        samples=readings.samples[rows],
+        interval=readings.interval[rows],
+        text=flow.key_text,
+        place=sources.place_of,
+    )
+
+
+def each_source(snapshots: list[Snapshot], most: int) -> list[ActiveFlow]:
+    """Return the largest flows of each data source, at most so many of each, largest first."""
+    found: list[ActiveFlow] = []
+    for taken in snapshots:
+        order = np.lexsort((-taken.values[0], taken.sources))
+        sources = taken.sources[order]
+        first = np.searchsorted(sources, sources)
+        kept = order[np.arange(len(order)) - first < most]
+        found += [_flow(taken, int(row)) for row in kept if not np.isnan(taken.values[0, row])]
+    return sorted(found, key=lambda flow: -flow.value)
+
+
+def merged(snapshots: list[Snapshot], *, mode: str, most: int, least: float) -> list[ActiveFlow]:
+    """Return the largest flows over all data sources, largest first; `mode` is `max`, `sum` or `avg`."""
+    owner = np.repeat(np.arange(len(snapshots)), [len(taken.sources) for taken in snapshots])
+    if not len(owner):
+        return []
+    row_of = np.concatenate([np.arange(len(taken.sources)) for taken in snapshots])
+    values = np.concatenate([taken.values for taken in snapshots], axis=1)
+    numbers, count = _numbers(np.concatenate([taken.keys for taken in snapshots]))
+    main = np.where(np.isnan(values[0]), -np.inf, values[0])
+    largest = _largest_of(numbers, count, main)
+    seen = np.bincount(numbers, minlength=count)
+    totals = main[largest]
+    if mode in {"sum", "avg"}:
+        totals = np.bincount(numbers, np.where(np.isnan(values[0]), 0.0, values[0]), minlength=count)
+        totals = totals / seen if mode == "avg" else totals
+    order = np.argsort(-totals, kind="stable")
+    order = order[(totals[order] >= least) & np.isfinite(totals[order])][:most]
+    flows = []
+    for number in order:
+        row = largest[number]
+        flow = _flow(snapshots[owner[row]], int(row_of[row]))
+        flow = msgspec.structs.replace(flow, flow_n=int(seen[number]), value=float(totals[number]))
+        if mode in {"sum", "avg"} and seen[number] > 1:
+            flow = _added(flow, np.flatnonzero(numbers == number), (snapshots, owner, row_of, values), mode)
+        flows.append(flow)
+    return flows
+
+
+def _numbers(keys: U64) -> tuple[I64, int]:
+    """Return a number for each row, the same for equal keys, and how many there are."""
+    rows = len(keys)
+    index = np.zeros(1 << (2 * rows - 1).bit_length(), np.int32)
+    size, numbers = np.zeros(1, np.int64), np.empty(rows, np.int64)
+    number_keys(np.ascontiguousarray(keys), index, np.empty_like(keys), size, numbers)
+    return numbers, int(size[0])
+
+
+def _largest_of(numbers: I64, count: int, values: F64) -> I64:
+    """Return for each number the row with its largest value, the first of several."""
+    order = np.lexsort((-values, numbers))
+    return np.asarray(order[np.searchsorted(numbers[order], np.arange(count))])
+
+
+def _added(flow: ActiveFlow, rows: I64, where: tuple[list[Snapshot], I64, I64, F64], mode: str) -> ActiveFlow:
+    snapshots, owner, row_of, values = where
+    share = len(rows) if mode == "avg" else 1
+    parts = [(snapshots[owner[row]], int(row_of[row])) for row in rows]
+    spread = float(np.sqrt(sum(taken.interval[row] ** 2 for taken, row in parts))) / share
+    further = np.nansum(values[1:, rows], axis=1) / share
+    return msgspec.structs.replace(
+        flow,
+        samples=float(sum(taken.samples[row] for taken, row in parts)),
+        interval=None if np.isnan(spread) else spread,
+        values=tuple(float(value) for value in further) if len(further) else None,
+    )
+
+
+def _flow(taken: Snapshot, row: int) -> ActiveFlow:
+    agent, source = taken.place(int(taken.sources[row]))
+    values = [None if np.isnan(value) else float(value) for value in taken.values[1:, row]]
+    interval = float(taken.interval[row])
+    return ActiveFlow(
+        key=taken.text(tuple(int(word) for word in taken.keys[row])),
+        value=float(taken.values[0, row]),
+        agent=agent,
+        data_source=source,
+        flow_n=1,
+        values=tuple(values) if values else None,
+        samples=float(taken.samples[row]),
+        interval=None if np.isnan(interval) else interval,
+    )
