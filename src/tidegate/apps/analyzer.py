@@ -1,7 +1,7 @@
 """The running analytics as REST and scripts see it: definitions, readings, events and records over all shards.
 
-Definitions are parsed here once and given to every shard; readings are asked of every shard and merged. Every method may
-be called from any thread.
+Definitions are parsed here once and given to every shard; readings are asked of every shard and merged. Every method
+may be called from any thread.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Analyzer:
         self._deliveries.append(deliver)
 
     def publish(self, caused: Iterable[Event | FlowRecord]) -> None:
-        """Number what a shard tells, keep it, and tell who wants to know."""
+        """Keep what a shard tells under new ids, and pass it on."""
         told = list(caused)
         events = self._events.add(one for one in told if isinstance(one, Event))
         records = self._records.add(one for one in told if isinstance(one, FlowRecord))
@@ -227,7 +227,8 @@ class Analyzer:
         taken = self._snapshots(agents, name)
         if taken is None:
             return None
-        return [flow for flow in each_source(taken, len(max(taken, key=len, default=()))) if flow.key == key]
+        every = max((len(one.sources) for one in taken), default=0)
+        return [flow for flow in each_source(taken, every) if flow.key == key]
 
     def top_keys(self, agents: str, name: str) -> list[ActiveFlow] | None:
         """Return the largest `n` flows of each data source, unmerged; None for an unknown name."""
