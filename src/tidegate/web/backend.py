@@ -13,7 +13,17 @@ import msgspec
 
 from tidegate.engine.events import ActiveFlow, Event, FlowRecord
 
-__all__ = ["AgentInfo", "Backend", "DataSourceInfo"]
+__all__ = [
+    "AgentInfo",
+    "Announcer",
+    "Backend",
+    "DataSourceInfo",
+    "NeighborInfo",
+    "ScriptHost",
+    "ScriptReply",
+    "ScriptRequest",
+    "ScriptStatus",
+]
 
 
 class AgentInfo(msgspec.Struct, frozen=True):
@@ -126,3 +136,92 @@ class Backend(Protocol):
 
     def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
         """Call `changed`, from any thread, when events or flow records were added; return what ends that."""
+
+
+class NeighborInfo(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """A BGP neighbour as people want to see it."""
+
+    address: str
+    state: str  # idle, connect, active, openSent, openConfirm or established
+    since: float  # seconds since 1970 UTC of the last change up or down
+    wanted: int  # routes and rules that are to be announced
+    sent: int  # that were sent in the session that is up
+    waiting: int = 0  # still to be sent
+    peer_as: int | None = None  # of the session that is up, as the next two
+    router_id: str | None = None
+    families: tuple[str, ...] = ()
+    failures: int = 0  # attempts since the session was last up
+    last_error: str = ""
+
+
+class Announcer(Protocol):
+    """A BGP speaker; every method is called on the event loop that serves REST, and returns at once.
+
+    `router` is the address of a neighbour: `ConfigError` where there is no such one. Objects are those of
+    `tidegate.control.flowspec` and `tidegate.control.blackhole`, and so are the errors: `TextError`, `Inexpressible`
+    and `EncodeError`. What is announced stays wanted when the session goes down and comes up again.
+    """
+
+    def neighbors(self) -> list[NeighborInfo]:
+        """Return the neighbours."""
+
+    def flows(self, router: str) -> list[dict[str, object]]:
+        """Return the FlowSpec rules wanted at a neighbour, as `{match, then}`."""
+
+    def announce_flow(self, router: str, rule: Mapping[str, object]) -> None:
+        """Want a FlowSpec rule `{match, then}`; it replaces the one with the same match."""
+
+    def withdraw_flow(self, router: str, rule: Mapping[str, object]) -> bool:
+        """Want the rule with this `match` no more; False where there was none."""
+
+    def routes(self, router: str) -> list[dict[str, object]]:
+        """Return the unicast routes wanted at a neighbour, as objects with `prefix`."""
+
+    def announce_route(self, router: str, route: Mapping[str, object]) -> None:
+        """Want a unicast route `{prefix, nexthop, …}`; it replaces the one with the same prefix."""
+
+    def withdraw_route(self, router: str, prefix: str) -> bool:
+        """Want the route of a prefix no more; False where there was none."""
+
+
+class ScriptStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a script does: the object of `/scripts/json`, section 2.11 of the REST reference."""
+
+    flowsReceived: int  # noqa: N815 - the interface's names, as all below
+    flowsLost: int  # noqa: N815
+    eventsReceived: int  # noqa: N815
+    eventsLost: int  # noqa: N815
+    requestsReceived: int  # noqa: N815
+    requestsLost: int  # noqa: N815
+    alive: bool
+    gracefulExit: bool  # noqa: N815 - it ended, and without an error
+    cpuMs: float  # noqa: N815
+    error: str | None = None  # script, file, line and exception
+
+
+class ScriptRequest(msgspec.Struct, frozen=True):
+    """A request to a script's handler (section 9.6)."""
+
+    method: str  # GET, POST, PUT or DELETE
+    path: tuple[str, ...]  # segments behind the file's name, without the representation
+    query: Mapping[str, Sequence[str]]
+    format: str  # json or txt
+    body: object = None  # parsed JSON; None also where there was none
+    error: str | None = None  # what was wrong with the body where it could not be parsed
+
+
+class ScriptReply(msgspec.Struct, frozen=True):
+    """What a script's handler answered: `value` None is 204, a text with format `txt` is sent as it is."""
+
+    value: object = None
+    status: int = 200  # other than 200: an error with `value` as its text
+
+
+class ScriptHost(Protocol):
+    """The running user scripts; every method is called on the event loop that serves REST."""
+
+    def scripts(self) -> dict[str, ScriptStatus]:
+        """Return the scripts by `application/file`."""
+
+    async def request(self, app: str, file: str, request: ScriptRequest) -> ScriptReply | None:
+        """Ask a script's handler; None where there is no such script or it has no handler. Exceptions are a 500."""
