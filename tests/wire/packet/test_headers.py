@@ -212,6 +212,11 @@ def test_a_chain_that_is_cut_off_has_no_next_header() -> None:
     assert some(header[:56], "ip6nexthdr", "ip6extensions") == ["6", "60"]
 
 
+def test_an_authentication_header_that_is_cut_ends_the_walk() -> None:
+    header = p.eth(p.ip(51, bytes([6, 4]) + bytes(22) + p.tcp()))
+    assert stack(header[:35]) == "eth.ip.ah"
+
+
 def test_tcp_udp_and_sctp_fields() -> None:
     header = p.eth(p.ip(6, p.tcp(1025, 443, flags=0x112, window=99)))
     names = ("tcp_offset", "tcpsourceport", "tcpdestinationport", "tcpseqno", "tcpackno", "tcpflags", "tcpwindow")

@@ -11,6 +11,7 @@ from tidegate.wire.sflow.app_counters import VirtCpu
 from tidegate.wire.sflow.decode import decode_datagram
 from tidegate.wire.sflow.encode import encode_datagram
 from tidegate.wire.sflow.flow_records import (
+    AsPathSegment,
     Extended80211Aggregation,
     ExtendedGateway,
     ExtendedOpenflowV1,
@@ -123,3 +124,19 @@ def test_the_octets_of_a_small_datagram_are_those_of_the_specification() -> None
     sample = msgspec.structs.replace(FLOW, records=(SampledHeader(1, 70, 4, b"\x01\x02\x03"),))
     words = [5, 1, 0xC0000201, 0, 1, 1000, 1, 1, 60, 1, 5, 100, 100, 0, 5, 6, 1, 1, 20, 1, 70, 4, 3, 0x01020300]
     assert encode_datagram(gram(sample)) == b"".join(word.to_bytes(4, "big") for word in words)
+
+
+def test_an_aggregate_of_nothing_is_an_empty_record() -> None:
+    datagram = gram(msgspec.structs.replace(FLOW, records=(Extended80211Aggregation(),)))
+    assert decode_datagram(encode_datagram(datagram)).samples == datagram.samples
+
+
+def test_an_element_of_an_array_is_never_cut() -> None:
+    path = ExtendedGateway(b"", 1, 2, 3, (AsPathSegment(2),))
+    with pytest.raises(EncodeError, match="AsPathSegment: as_number is absent"):
+        encode_datagram(gram(msgspec.structs.replace(FLOW, records=(path,))))
+
+
+def test_metrics_hold_doubles() -> None:
+    datagram = gram(Rtmetric(b"a", (Metric(b"pi", 6, 3.141592653589793),)))
+    assert decode_datagram(encode_datagram(datagram)) == datagram

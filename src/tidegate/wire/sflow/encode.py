@@ -16,7 +16,6 @@ from tidegate.wire.sflow.flow_records import Extended80211Aggregation
 from tidegate.wire.sflow.formats import COUNTER_RECORDS, FLOW_RECORDS, Tag
 from tidegate.wire.sflow.metrics import write_rtflow, write_rtmetric
 from tidegate.wire.sflow.samples import (
-    BadSample,
     CountersSample,
     Datagram,
     DataSource,
@@ -88,7 +87,7 @@ def _write_sample(writer: Writer, sample: Sample) -> None:
         case UnknownSample():
             tag = (sample.enterprise, sample.format)
             body.put(sample.body)
-        case BadSample():
+        case _:
             raise EncodeError(f"a sample that was dropped cannot be written: {sample.reason.value}")
     _write_block(writer, tag, body.bytes())
 

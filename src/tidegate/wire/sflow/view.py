@@ -17,7 +17,6 @@ from tidegate.wire.sflow.formats import COUNTER_RECORDS, FLOW_RECORDS, SAMPLES, 
 from tidegate.wire.sflow.keys import flow_fields, flow_words
 from tidegate.wire.sflow.metrics import RTFLOW_TYPES, RTMETRIC_TYPES
 from tidegate.wire.sflow.samples import (
-    BadSample,
     CountersSample,
     Datagram,
     DataSource,
@@ -72,7 +71,7 @@ def _sample(datagram: Datagram, sample: Sample) -> Json:
             shown |= _rtflow(sample)
         case UnknownSample():
             shown["length"] = sample.length
-        case BadSample():
+        case _:
             shown |= {"problem": sample.reason.value, "offset": sample.offset}
     return shown
 
@@ -89,7 +88,7 @@ def _tag(sample: Sample) -> Tag:
             return 4300, 1002
         case Rtflow():
             return 4300, 1003
-        case UnknownSample() | BadSample():
+        case _:
             return sample.enterprise, sample.format
 
 
