@@ -1,0 +1,410 @@
+"""The speaker on real loopback sockets: with another one, and with peers that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import pytest
+
+from tidegate.errors import ConfigError, Inexpressible, SourceError
+from tidegate.io.bgp import Hooks, PeerConfig, Speaker
+from tidegate.units import Asn
+from tidegate.wire.bgp.communities import TrafficRateBytes
+from tidegate.wire.bgp.constants import Afi, Family
+from tidegate.wire.bgp.flowspec import ComponentType, FlowRule, PrefixComponent
+from tidegate.wire.bgp.message import KEEPALIVE, Message, Notification, decode_notification, maybe_message
+from tidegate.wire.bgp.open import Capabilities, Open, encode_open
+from tidegate.wire.bgp.prefix import Prefix, parse_address, parse_prefix
+from tidegate.wire.bgp.routes import FlowRoute, RouteKey, UnicastRoute, route_key
+from tidegate.wire.bgp.update import Update
+from tidegate.wire.cursor import Reader
+
+LIMIT_S = 20.0
+GREETING = encode_open(Open(Asn(65002), 90, 7, Capabilities(tuple(Family), asn4=Asn(65002))))
+
+
+def rule(number: int) -> FlowRoute:
+    prefix = PrefixComponent(ComponentType.DESTINATION, Prefix((0x0A000000 + number).to_bytes(4, "big"), 32))
+    return FlowRoute(FlowRule(Afi.IPV4, (prefix,)), (TrafficRateBytes(0.0),))
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    """Run a test's coroutine; one that hangs fails."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(LIMIT_S):
+            await test()
+
+    asyncio.run(bounded())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Give the loop its turns until a condition holds; the test's own limit ends it otherwise."""
+    while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
+        await asyncio.sleep(0)
+
+
+class Seen:
+    """What a speaker told its hooks, as queues to wait on."""
+
+    def __init__(self) -> None:
+        self.up: asyncio.Queue[str] = asyncio.Queue()
+        self.down: asyncio.Queue[str] = asyncio.Queue()
+        self.updates: asyncio.Queue[Update] = asyncio.Queue()
+        self.sent: asyncio.Queue[tuple[str, RouteKey, int]] = asyncio.Queue()
+
+    def hooks(self) -> Hooks:
+        return Hooks(
+            up=self.up.put_nowait,
+            down=self.down.put_nowait,
+            sent=lambda *what: self.sent.put_nowait(what),
+            update=lambda _peer, update: self.updates.put_nowait(update),
+        )
+
+    async def route(self) -> Update:
+        """Return the next UPDATE that is no End-of-RIB."""
+        while (update := await self.updates.get()).end_of_rib is not None:
+            pass
+        return update
+
+
+class Raw:
+    """A peer made of octets: it says what the test says."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
+        self._reader = reader
+        self._octets = b""
+
+    async def message(self) -> Message | None:
+        """Return the next message, or None at the end of the stream."""
+        while True:
+            reader = Reader(self._octets)
+            found = maybe_message(reader)
+            if found is not None:
+                self._octets = reader.rest()
+                return found
+            with suppress(ConnectionResetError):
+                if more := await self._reader.read(65536):
+                    self._octets += more
+                    continue
+            return None
+
+    async def notification(self) -> Notification | None:
+        """Return the NOTIFICATION that ends the stream, or None if it ends without."""
+        last = None
+        while (message := await self.message()) is not None:
+            last = decode_notification(message.body) if message.type == 3 else last
+        return last
+
+    async def close(self) -> None:
+        self.writer.close()
+        with suppress(ConnectionError):
+            await self.writer.wait_closed()
+
+
+async def dial(speaker: Speaker, source: str = "127.0.0.1") -> Raw:
+    return Raw(*await asyncio.open_connection("127.0.0.1", speaker.ports[0], local_addr=(source, 0)))
+
+
+def passive_speaker(seen: Seen | None = None) -> Speaker:
+    config = PeerConfig("127.0.0.1", 65001, "192.0.2.1", peer_as=65002, passive=True)
+    return Speaker([config], port=0, listen=["127.0.0.1"], hooks=seen.hooks() if seen else None)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("secured", [{}, {"md5_key": "a secret"}, {"gtsm_hops": 1}], ids=["plain", "md5", "gtsm"])
+def test_two_speakers(address: str, secured: dict[str, object]) -> None:
+    async def test() -> None:
+        here, there = Seen(), Seen()
+        theirs = PeerConfig(address, 65002, "192.0.2.2", passive=True, **secured)  # type: ignore[arg-type]
+        async with Speaker([theirs], port=0, listen=[address], hooks=there.hooks()) as other:
+            ours = PeerConfig(address, 65001, "192.0.2.1", port=other.ports[0], **secured)  # type: ignore[arg-type]
+            async with Speaker([ours], port=None, hooks=here.hooks()) as speaker:
+                speaker.announce(None, rule(1))
+                peer, key, wall_ns = await here.sent.get()
+                assert (peer, key) == (address, route_key(rule(1)))
+                assert wall_ns > 1_700_000_000_000_000_000
+                assert (await there.route()).announced[0].destinations == (rule(1).rule,)
+                assert speaker.withdraw(address, key)
+                assert not speaker.withdraw(None, key)
+                assert (await there.route()).withdrawn[0].destinations == (rule(1).rule,)
+                (status,) = speaker.neighbors()
+                assert (status.state, status.peer_as, status.router_id) == ("established", 65002, "192.0.2.2")
+                assert (status.wanted, status.waiting, status.failures) == (0, 0, 0)
+                assert "ipv4-flowspec" in status.families
+                assert await here.up.get() == address
+            assert await there.down.get() == address
+            (left,) = other.neighbors()
+            assert left.last_error == "the peer closed: administrative shutdown (6/2)"
+
+    run(test)
+
+
+def test_a_peer_with_another_key_is_not_heard() -> None:
+    async def test() -> None:
+        config = PeerConfig("127.0.0.1", 65001, "192.0.2.1", passive=True, md5_key="one")
+        async with Speaker([config], port=0, listen=["127.0.0.1"]) as speaker:
+            wrong = socket.socket()
+            wrong.setblocking(False)  # noqa: FBT003 - the standard library takes it so
+            with wrong, pytest.raises(TimeoutError):
+                await asyncio.wait_for(
+                    asyncio.get_running_loop().sock_connect(wrong, ("127.0.0.1", speaker.ports[0])), 0.3
+                )
+
+    run(test)
+
+
+def test_unknown_peers_are_closed_without_an_answer() -> None:
+    async def test() -> None:
+        async with passive_speaker() as speaker:
+            raw = await dial(speaker, "127.0.0.9")
+            assert await raw.message() is None
+            await raw.close()
+            assert speaker.refused == 1
+
+    run(test)
+
+
+STAGES = {"opensent": b"", "openconfirm": GREETING, "established": GREETING + KEEPALIVE}
+
+
+@pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES.keys())
+def test_garbage_at_every_stage_gets_a_notification(stage: bytes) -> None:
+    async def test() -> None:
+        seen = Seen()
+        async with passive_speaker(seen) as speaker:
+            raw = await dial(speaker)
+            raw.writer.write(stage + b"GET / HTTP/1.1\r\n\r\n" * 100)
+            found = await raw.notification()
+            assert found is not None
+            assert (found.code, found.subcode) == (1, 1)
+            await raw.close()
+            again = await dial(speaker)
+            again.writer.write(GREETING + KEEPALIVE)
+            while await seen.up.get() != "127.0.0.1":
+                pass
+            assert speaker.neighbors()[0].received["open"] >= 1
+            await again.close()
+
+    run(test)
+
+
+@pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES.keys())
+@pytest.mark.parametrize("reset", [True, False], ids=["reset", "close"])
+def test_a_peer_may_close_at_every_stage(stage: bytes, *, reset: bool) -> None:
+    async def test() -> None:
+        async with passive_speaker() as speaker:
+            raw = await dial(speaker)
+            raw.writer.write(stage)
+            assert await raw.message() is not None
+            if reset:
+                raw.writer.transport.abort()
+            await raw.close()
+            await until(lambda: speaker.neighbors()[0].state == "active")
+            assert speaker.neighbors()[0].last_error
+
+    run(test)
+
+
+def test_a_silent_peer_does_not_hold_up_the_end() -> None:
+    async def test() -> None:
+        async with asyncio.timeout(10):
+            async with passive_speaker() as speaker:
+                raw = await dial(speaker)
+                assert await raw.message() is not None
+            found = await raw.notification()
+            assert found is not None
+            assert (found.code, found.subcode) == (6, 2)
+            await raw.close()
+
+    run(test)
+
+
+def test_a_peer_that_does_not_read_grows_no_memory_and_gets_all_later() -> None:
+    async def test() -> None:
+        seen = Seen()
+        async with passive_speaker(seen) as speaker:
+            sock = socket.socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.connect(("127.0.0.1", speaker.ports[0]))
+            sock.sendall(GREETING + KEEPALIVE)
+            await seen.up.get()
+            link = speaker._links["127.0.0.1"]
+            (connection,) = link._connections.values()
+            connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            count = 2000
+            for number in range(count):
+                speaker.announce(None, rule(number))
+            await until(lambda: connection.paused)
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert connection.transport.get_write_buffer_size() <= 16384 + 4096
+            assert speaker.neighbors()[0].waiting > 0
+            reader, writer = await asyncio.open_connection(sock=sock)
+            raw = Raw(reader, writer)
+            updates = 0
+            while updates < count + len(Family):
+                message = await raw.message()
+                assert message is not None
+                updates += message.type == 2
+            assert speaker.neighbors()[0].waiting == 0
+            await raw.close()
+
+    run(test)
+
+
+def test_a_refused_connection_is_told_in_words() -> None:
+    async def test() -> None:
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            port = unused.getsockname()[1]
+            config = PeerConfig("127.0.0.1", 65001, "192.0.2.1", port=port)
+            async with Speaker([config], port=None) as speaker:
+                await until(lambda: bool(speaker.neighbors()[0].last_error))
+                assert speaker.neighbors()[0].state == "active"
+                expected = f"connecting to 127.0.0.1 port {port}: Connection refused"
+                assert speaker.neighbors()[0].last_error == expected
+
+    run(test)
+
+
+def test_a_local_address_that_is_not_here_is_told_in_words() -> None:
+    async def test() -> None:
+        config = PeerConfig("127.0.0.1", 65001, "192.0.2.1", local_address="192.0.2.77")
+        async with Speaker([config], port=None) as speaker:
+            await until(lambda: bool(speaker.neighbors()[0].last_error))
+            assert "Cannot assign requested address" in speaker.neighbors()[0].last_error
+
+    run(test)
+
+
+def test_an_end_while_dialling() -> None:
+    async def test() -> None:
+        with socket.socket() as full:
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            port = full.getsockname()[1]
+            fillers = [socket.socket() for _ in range(3)]
+            for filler in fillers:  # the backlog is full: further connections get no answer
+                filler.setblocking(False)  # noqa: FBT003 - the standard library takes it so
+                filler.connect_ex(("127.0.0.1", port))
+            async with Speaker([PeerConfig("127.0.0.1", 65001, "192.0.2.1", port=port)], port=None) as speaker:
+                await asyncio.sleep(0)
+                assert speaker.neighbors()[0].state == "connect"
+            for filler in fillers:
+                filler.close()
+
+    run(test)
+
+
+def test_a_port_in_use_is_told_with_advice() -> None:
+    async def test() -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            with pytest.raises(SourceError, match=f"port {port}: another program has the port"):
+                async with Speaker(port=port, listen=["127.0.0.1"]):
+                    pass
+
+    run(test)
+
+
+def test_hooks_that_raise_are_logged_and_end_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def wrong(*_: object) -> None:
+        raise RuntimeError("a user's mistake")
+
+    async def test() -> None:
+        config = PeerConfig("127.0.0.1", 65001, "192.0.2.1", passive=True)
+        hooks = Hooks(up=wrong, down=wrong, sent=wrong, update=wrong)
+        async with Speaker([config], port=0, listen=["127.0.0.1"], hooks=hooks) as speaker:
+            speaker.announce(None, rule(1))
+            raw = await dial(speaker)
+            raw.writer.write(GREETING + KEEPALIVE)
+            kinds: list[int] = []
+            while kinds.count(2) < 5:
+                message = await raw.message()
+                assert message is not None
+                kinds.append(int(message.type))
+            assert speaker.neighbors()[0].state == "established"
+            await raw.close()
+
+    with caplog.at_level(logging.ERROR):
+        run(test)
+    assert "a user's mistake" in caplog.text
+
+
+def test_peers_come_and_go_while_it_runs() -> None:
+    async def test() -> None:
+        seen = Seen()
+        async with Speaker(port=0, listen=["127.0.0.1"], hooks=seen.hooks()) as speaker:
+            raw = await dial(speaker)
+            assert await raw.message() is None
+            speaker.add_peer(PeerConfig("127.0.0.1", 65001, "192.0.2.1", passive=True))
+            with pytest.raises(ConfigError, match="already"):
+                speaker.add_peer(PeerConfig("127.0.0.1", 65001, "192.0.2.1"))
+            other = await dial(speaker)
+            other.writer.write(GREETING + KEEPALIVE)
+            await seen.up.get()
+            speaker.announce("127.0.0.1", rule(1))
+            assert speaker.flows("127.0.0.1") == (rule(1),)
+            assert speaker.routes("127.0.0.1") == ()
+            assert speaker.remove_peer("127.0.0.1")
+            assert not speaker.remove_peer("127.0.0.1")
+            found = await other.notification()
+            assert found is not None
+            assert (found.code, found.subcode) == (6, 2)
+            assert speaker.neighbors() == []
+            await raw.close()
+            await other.close()
+
+    run(test)
+
+
+def test_what_is_announced_before_it_runs_is_kept() -> None:
+    speaker = Speaker([PeerConfig("192.0.2.9", 65001, "192.0.2.1", families=(Family.IPV4_UNICAST,))])
+    route = UnicastRoute(parse_prefix("192.0.2.66"), parse_address("192.0.2.1"))
+    speaker.announce(None, route)
+    assert speaker.routes("192.0.2.9") == (route,)
+    assert speaker.withdraw("192.0.2.9", route_key(route))
+    with pytest.raises(Inexpressible, match="ipv4-flowspec"):
+        speaker.announce(None, rule(1))
+    with pytest.raises(Inexpressible, match="ipv4-flowspec"):
+        speaker.announce("192.0.2.9", rule(1))
+    with pytest.raises(ConfigError, match=r"no such peer \(known: 192.0.2.9\)"):
+        speaker.announce("192.0.2.10", route)
+
+
+def test_one_peer_that_cannot_be_told_does_not_keep_it_from_the_others() -> None:
+    full = PeerConfig("192.0.2.8", 65001, "192.0.2.1", max_routes=1)
+    speaker = Speaker([full, PeerConfig("192.0.2.9", 65001, "192.0.2.1")])
+    speaker.announce(None, rule(1))
+    with pytest.raises(Inexpressible, match="more than 1 routes"):
+        speaker.announce(None, rule(2))
+    assert speaker.flows("192.0.2.9") == (rule(1), rule(2))
+    assert speaker.flows("192.0.2.8") == (rule(1),)
+
+
+def test_run_speaks_until_cancelled() -> None:
+    async def test() -> None:
+        seen = Seen()
+        speaker = passive_speaker(seen)
+        task = asyncio.create_task(speaker.run())
+        await until(lambda: bool(speaker.ports))
+        raw = await dial(speaker)
+        raw.writer.write(GREETING + KEEPALIVE)
+        await seen.up.get()
+        task.cancel()
+        found = await raw.notification()
+        assert found is not None
+        assert (found.code, found.subcode) == (6, 2)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await raw.close()
+
+    run(test)
