@@ -81,7 +81,7 @@ def test_addresses_macs_strings_and_floats_are_readable() -> None:
     records = (
         HostAdapters((HostAdapter(2, (b"\x02\xab" + bytes(4),)),)),
         JvmRuntime(b"\xff" + b"x" * 400),
-        HostCpu(float("inf"), 0.5),
+        HostCpu(float("inf"), 0.4699999988079071, 3.4028234663852886e38),
     )
     assert one(CountersSample(1, PORT, records, expanded=True)) == {
         "data_format": "0:4", "sample_type": "counters_sample_expanded", "sequence_number": 1,
@@ -90,7 +90,8 @@ def test_addresses_macs_strings_and_floats_are_readable() -> None:
             {"data_format": "0:2001", "record_type": "host_adapters",
              "adapters": [{"ifIndex": 2, "mac_address": ["02AB00000000"]}]},
             {"data_format": "0:2105", "record_type": "jvm_runtime", "vm_name": "\ufffd" + "x" * 254},
-            {"data_format": "0:2003", "record_type": "host_cpu", "load_one": None, "load_five": 0.5},
+            {"data_format": "0:2003", "record_type": "host_cpu", "load_one": None, "load_five": 0.47,
+             "load_fifteen": 3.4028234663852886e38},
         ],
     }  # fmt: skip
 

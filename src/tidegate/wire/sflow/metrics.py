@@ -3,7 +3,7 @@
 They are published nowhere; what is known was read from sflowtool. A list ends at its count, at the end of the sample,
 or at a type that is not known, because the length of its value is not known either.
 
-Answers for: section 3 of the notes on the wire format in docs/spec-notes.md.
+Answers for: 4300:1002 and 4300:1003 in docs/spec-notes.md.
 """
 
 from __future__ import annotations

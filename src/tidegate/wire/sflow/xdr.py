@@ -9,6 +9,7 @@ Answers for: RFC 4506, sFlow version 5 section 5 (data types), and the padding r
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable
 from functools import cache
@@ -173,9 +174,24 @@ def show_text(value: bytes) -> str:
     return value[:TEXT_CAP].decode("utf-8", "replace")
 
 
-def show_float(value: float) -> float | None:
+def show_double(value: float) -> float | None:
     """Return a number that JSON has, None for infinities and NaN."""
-    return value if value - value == 0 else None
+    return value if math.isfinite(value) else None
+
+
+def show_single(value: float) -> float | None:
+    """Return the shortest number that is the same IEEE 754 single, None for infinities and NaN."""
+    if not math.isfinite(value):
+        return None
+    shorter = (float(f"{value:.{digits}g}") for digits in range(6, 9))
+    return next((number for number in shorter if abs(number) < _SINGLE_MAX and _single(number) == value), value)
+
+
+_SINGLE_MAX = 3.4e38  # what rounds to more does not fit a single
+
+
+def _single(value: float) -> float:
+    return float(struct.unpack(">f", struct.pack(">f", value))[0])
 
 
 def _hex(value: bytes) -> str:
@@ -232,12 +248,12 @@ def _read_f64(reader: Reader) -> float:
 
 def types() -> tuple[Xdr, ...]:
     """Return string, u32, u64, float, double, IPv4, IPv6 and a MAC without padding, for lists typed at run time."""
-    double = Xdr(_read_f64, lambda writer, value: writer.put(struct.pack(">d", value)), show_float)
+    double = Xdr(_read_f64, lambda writer, value: writer.put(struct.pack(">d", value)), show_double)
     return (
         Xdr(_read_opaque, _write_opaque, show_text),
         Xdr(Reader.u32, Writer.u32),
         Xdr(Reader.u64, Writer.u64),
-        Xdr(Reader.f32, Writer.f32, show_float),
+        Xdr(Reader.f32, Writer.f32, show_single),
         double,
         Xdr(*_fixed(4), show_address),
         Xdr(*_fixed(16), show_address),
@@ -248,7 +264,7 @@ def types() -> tuple[Xdr, ...]:
 U32 = Annotated[int | None, Xdr(Reader.u32, Writer.u32)]
 I32 = Annotated[int | None, Xdr(Reader.i32, Writer.i32)]
 U64 = Annotated[int | None, Xdr(Reader.u64, Writer.u64)]
-FLOAT = Annotated[float | None, Xdr(Reader.f32, Writer.f32, show_float)]
+FLOAT = Annotated[float | None, Xdr(Reader.f32, Writer.f32, show_single)]
 MAC = Annotated[bytes | None, Xdr(*_fixed(6, pad=2), lambda value: value.hex().upper())]
 IP4 = Annotated[bytes | None, Xdr(*_fixed(4), show_address)]
 IP6 = Annotated[bytes | None, Xdr(*_fixed(16), show_address)]
