@@ -131,8 +131,12 @@ U32 = st.integers(0, (1 << 32) - 1)
 RATES = st.floats(0, 2.0**100, width=32)
 
 
-def actions() -> SearchStrategy[Action]:
-    """Return every kind of action with all its numbers."""
+def octets_of(count: int) -> SearchStrategy[bytes]:
+    return st.binary(min_size=count, max_size=count)
+
+
+def short_actions() -> SearchStrategy[Action]:
+    """Return every kind of action of 8 octets with all its numbers."""
     flag = st.booleans()
     return st.one_of(
         st.builds(TrafficRateBytes, RATES, U16),
@@ -141,11 +145,20 @@ def actions() -> SearchStrategy[Action]:
         st.builds(TrafficMarking, st.integers(0, 63)),
         st.builds(RtRedirect, st.just(RedirectForm.AS2), U16, U32),
         st.builds(RtRedirect, st.sampled_from([RedirectForm.AS4, RedirectForm.IPV4]), U32, U16),
-        st.builds(RtRedirectIpv6, st.binary(min_size=16, max_size=16), U16),
-        st.builds(RedirectToIp, st.sampled_from([4, 16]).flatmap(lambda n: st.binary(min_size=n, max_size=n)), flag),
+        st.builds(RedirectToIp, octets_of(4), flag),
         st.builds(RedirectToNextHop, flag),
         st.builds(InterfaceSet, U32, st.integers(0, (1 << 14) - 1), flag, flag, flag),
     )
+
+
+def wide_actions() -> SearchStrategy[Action]:
+    """Return every kind of action of 20 octets."""
+    return st.builds(RtRedirectIpv6, octets_of(16), U16) | st.builds(RedirectToIp, octets_of(16), st.booleans())
+
+
+def actions() -> SearchStrategy[Action]:
+    """Return every kind of action."""
+    return short_actions() | wide_actions()
 
 
 LARGE = st.builds(LargeCommunity, U32, U32, U32)

@@ -273,6 +273,26 @@ def test_a_refused_connection_is_told_in_words() -> None:
     run(test)
 
 
+def test_a_peer_that_comes_later_is_found() -> None:
+    async def test() -> None:
+        seen = Seen()
+        with socket.socket() as later:
+            later.bind(("127.0.0.1", 0))
+            port = later.getsockname()[1]
+            config = PeerConfig("127.0.0.1", 65001, "192.0.2.1", port=port, connect_retry_s=0.01)
+            async with Speaker([config], port=None, hooks=seen.hooks()) as speaker:
+                await until(lambda: "refused" in speaker.neighbors()[0].last_error)
+                later.listen()
+                later.setblocking(False)  # noqa: FBT003 - the standard library takes it so
+                accepted, _ = await asyncio.get_running_loop().sock_accept(later)
+                raw = Raw(*await asyncio.open_connection(sock=accepted))
+                raw.writer.write(GREETING + KEEPALIVE)
+                assert await seen.up.get() == "127.0.0.1"
+                await raw.close()
+
+    run(test)
+
+
 def test_a_local_address_that_is_not_here_is_told_in_words() -> None:
     async def test() -> None:
         config = PeerConfig("127.0.0.1", 65001, "192.0.2.1", local_address="192.0.2.77")

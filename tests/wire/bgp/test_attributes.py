@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bgp_cases import EXTERNAL, INTERNAL, LARGE, OLD, SESSIONS, U32, actions
+from bgp_cases import EXTERNAL, INTERNAL, LARGE, OLD, SESSIONS, U32, short_actions, wide_actions
 from tidegate.errors import DecodeError, EncodeError, SessionReset
 from tidegate.wire.bgp.attribute_values import Aggregator, MpReach, MpUnreach, Segment
 from tidegate.wire.bgp.attributes import (
@@ -18,7 +18,6 @@ from tidegate.wire.bgp.attributes import (
     decode_attributes,
     encode_attributes,
 )
-from tidegate.wire.bgp.communities import encode_action
 from tidegate.wire.bgp.constants import AttributeCode, Origin, SegmentType
 from tidegate.wire.bgp.open import Negotiated
 from tidegate.wire.cursor import Reader
@@ -35,8 +34,6 @@ def paths(asns: st.SearchStrategy[int]) -> st.SearchStrategy[tuple[Segment, ...]
 def blocks(negotiated: Negotiated) -> st.SearchStrategy[Attributes]:
     """Attributes that this session may carry."""
     asns = U32 if negotiated.four_octet_as else U16_ASN
-    wide = actions().filter(lambda action: len(encode_action(action)) == 20)
-    short = actions().filter(lambda action: len(encode_action(action)) == 8)
     address = st.binary(min_size=4, max_size=4)
     octets = st.binary(max_size=300)
     inside = negotiated.internal
@@ -55,10 +52,10 @@ def blocks(negotiated: Negotiated) -> st.SearchStrategy[Attributes]:
         mp_reach=st.none()
         | st.builds(MpReach, st.integers(0, 65535), st.integers(0, 255), st.binary(max_size=32), octets),
         mp_unreach=st.none() | st.builds(MpUnreach, st.integers(0, 65535), st.integers(0, 255), octets),
-        extended=st.lists(short, max_size=3).map(tuple),
+        extended=st.lists(short_actions(), max_size=3).map(tuple),
         as4_path=st.none() | paths(U32).filter(bool),
         as4_aggregator=st.none() | st.builds(Aggregator, U32, address),
-        ipv6_extended=st.lists(wide, max_size=3).map(tuple),
+        ipv6_extended=st.lists(wide_actions(), max_size=3).map(tuple),
         large=st.lists(LARGE, max_size=3).map(tuple),
         only_to_customer=st.none() | U32,
         unknown=st.lists(st.builds(RawAttribute, st.just(0xE0), st.just(99), st.binary(max_size=300)), max_size=1).map(

@@ -148,6 +148,12 @@ def test_the_encoder_is_strict(rule: FlowRule) -> None:
         encode_rule(rule)
 
 
+def test_what_is_no_rule_has_no_order() -> None:
+    odd = FlowRule(Afi.IPV4, (NumericComponent(ComponentType.DESTINATION, (NumericOp(EQ, 1, 1),)),))
+    with pytest.raises(EncodeError, match="two ways"):
+        compare_rules(odd, FlowRule(Afi.IPV4, (HOST,)))
+
+
 def test_an_error_names_the_component() -> None:
     with pytest.raises(DecodeError, match="destination_port: truncated at octet 3"):
         decode_rule(Reader(bytes.fromhex("02 05 91")), Afi.IPV4)

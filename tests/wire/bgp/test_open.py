@@ -103,6 +103,14 @@ def test_unknown_capabilities_and_families_are_passed_over() -> None:
     assert capabilities == Capabilities(unknown=(73,))
 
 
+def test_families_unknown_to_us_are_passed_over_in_every_capability() -> None:
+    octets = bytes((64, 10, 0x40, 120, 0, 25, 65, 0x80, 0, 1, 1, 0)) + bytes((69, 8, 0, 25, 65, 3, 0, 2, 1, 2))
+    capabilities = decode_open(head() + bytes((len(octets) + 2, 2, len(octets))) + octets).capabilities
+    assert capabilities.graceful_restart == GracefulRestart(120, notification=True)
+    assert capabilities.add_path_send == (Family.IPV6_UNICAST,)
+    assert capabilities.add_path_receive == ()
+
+
 def test_a_restart_time_over_12_bits_is_not_written() -> None:
     with pytest.raises(EncodeError):
         encode_open(Open(Asn(1), 90, 7, Capabilities(graceful_restart=GracefulRestart(4096))))

@@ -240,9 +240,10 @@ def test_a_bad_rule_in_a_good_length_is_left_out_and_counted() -> None:
 
 def test_families_that_were_not_agreed_on_are_passed_over() -> None:
     few = Negotiated(EXTERNAL.local_as, EXTERNAL.peer_as, 1, 90, frozenset({Family.IPV4_UNICAST}))
-    for value in ("800f04 000285 05", "800f03 001946"):
+    for value in ("800f04 000285 05", "800f03 001946", "800e05 000185 00 00" + ORIGIN + PATH):
         found = decode_update(update(value), few)
         assert found.withdrawn == ()
+        assert found.announced == ()
         assert [problem.reason for problem in found.problems] == ["not negotiated"]
 
 

@@ -243,14 +243,13 @@ class Peer:
             waiting=self.rib.waiting,
         )
 
-    def _preferred(self, way: Way) -> Way:
+    def _preferred(self, negotiated: Negotiated) -> Way:
         """Return the connection opened by the side with the higher identifier (RFC 4271 6.8), then AS (RFC 6286)."""
-        local, remote = self.sessions[way].config.open, self.sessions[way].remote
-        if remote is None:
-            return way
-        return Way.OUT if (local.router_id, local.asn) > (remote.router_id, remote.asn) else Way.IN
+        router_id = self.sessions[Way.OUT].config.open.router_id
+        ours_is_higher = (router_id, negotiated.local_as) > (negotiated.router_id, negotiated.peer_as)
+        return Way.OUT if ours_is_higher else Way.IN
 
-    def _collide(self, way: Way, now: Seconds) -> list[PeerEffect]:
+    def _collide(self, way: Way, negotiated: Negotiated, now: Seconds) -> list[PeerEffect]:
         """End the other connection, now that `way` is up, unless that one is to be preferred and may still come up.
 
         RFC 4271 6.8 has both sides decide when an OPEN comes; where one is established by then and the other is not,
@@ -258,9 +257,8 @@ class Peer:
         sent it has kept the connection.
         """
         other = _OTHER[way]
-        state = self.sessions[other].state
-        dialling = state in {State.CONNECT, State.ACTIVE}
-        if state is State.IDLE or not (dialling or self._preferred(way) is way):
+        dialling = self.sessions[other].state in {State.CONNECT, State.ACTIVE}
+        if not dialling and self._preferred(negotiated) is not way:
             return []
         return self._halt(other, shutdown(Cease.COLLISION), now, "the peer is better reached by the other connection")
 
@@ -281,7 +279,7 @@ class Peer:
             done.append(PeerEffect(way, effect))
             match effect:
                 case Up():
-                    done[-1:] = [*self._collide(way, now), done[-1]]
+                    done[-1:] = [*self._collide(way, effect.negotiated, now), done[-1]]
                     self._since = now
                     self._wait_until = None
                     self.rib.begin(effect.negotiated.families)

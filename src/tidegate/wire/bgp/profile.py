@@ -16,7 +16,7 @@ from typing import Final, TypeVar, assert_never
 import msgspec
 from msgspec import structs
 
-from tidegate.errors import EncodeError, Inexpressible
+from tidegate.errors import Inexpressible
 from tidegate.wire.bgp.communities import RedirectForm, RtRedirect, TrafficRateBytes, TrafficRatePackets
 from tidegate.wire.bgp.flowspec import (
     KINDS,
@@ -233,7 +233,4 @@ def _spell(ranges: Iterable[tuple[int, int]], most: int, widths: Sequence[int]) 
 
 
 def _op(comparison: Comparison, value: int, widths: Sequence[int]) -> NumericOp:
-    for width in widths:
-        if value < 1 << 8 * width:
-            return NumericOp(comparison, value, width)
-    raise EncodeError(f"{value} does not fit {widths[-1]} octets")
+    return NumericOp(comparison, value, next(width for width in widths if value < 1 << 8 * width))

@@ -148,7 +148,6 @@ class Session:
         self.config = config
         self.state = State.IDLE
         self.negotiated: Negotiated | None = None
-        self.remote: Open | None = None
         self.timers: dict[Event, Seconds] = {}
         self.received: dict[MessageType, int] = dict.fromkeys(MessageType, 0)
         self._jitter = jitter
@@ -233,7 +232,7 @@ class Session:
             case MessageType.OPEN if self.state is State.OPEN_SENT:
                 remote = decode_open(message.body)
                 check_open(remote, local=self.config.open, peer_as=self.config.peer_as)
-                return remote, negotiate(self.config.open, remote)
+                return negotiate(self.config.open, remote)
             case MessageType.UPDATE if self.negotiated is not None and self.state is State.ESTABLISHED:
                 return decode_update(message.body, self.negotiated)
             case MessageType.NOTIFICATION:
@@ -282,9 +281,9 @@ def _greet(session: Session, _payload: object, now: Seconds) -> list[Effect]:
     return [Send(encode_open(session.config.open))]
 
 
-def _confirm(session: Session, payload: tuple[Open, Negotiated], now: Seconds) -> list[Effect]:
-    session.remote, session.negotiated = payload
-    hold = session.negotiated.hold_time_s
+def _confirm(session: Session, negotiated: Negotiated, now: Seconds) -> list[Effect]:
+    session.negotiated = negotiated
+    hold = negotiated.hold_time_s
     session.timers.pop(Event.HOLD_TIMER, None)
     if hold:
         session.arm(Event.HOLD_TIMER, hold, now)
@@ -386,7 +385,6 @@ def _down(session: Session, reason: str) -> Down:
     down = Down(reason, was_up=session.state is State.ESTABLISHED)
     session.timers.clear()
     session.negotiated = None
-    session.remote = None
     return down
 
 
