@@ -18,12 +18,12 @@ from tidegate.data.fields import FieldRef
 from tidegate.engine.definition import FlowDefinition, GroupTable, MapTable, Threshold
 from tidegate.engine.evaluate import Evaluation, Memos
 from tidegate.engine.events import Event, FlowRecord
-from tidegate.engine.flows import Flow, Told
+from tidegate.engine.flows import Flow, Moments, Told
 from tidegate.engine.lookups import Lookups
 from tidegate.engine.plan import make_plan
 from tidegate.engine.sources import Sources
 from tidegate.engine.texts import Texts
-from tidegate.kernel import F64, I64, kernel
+from tidegate.kernel import I64, kernel
 
 __all__ = ["KERNELS", "Engine", "EngineConfig"]
 
@@ -31,15 +31,18 @@ _DAY_NS = 86_400_000_000_000
 _BACK_NS = 1_000_000_000
 
 
-@kernel("void(Array(i8,1,'C',readonly=True), i8[::1], i8[::1])")
-def even_times(times: I64, state: I64, out: I64) -> None:
-    """Write times that never go back; `state` (2,) is what is added to a time, and the last time written."""
+@kernel("void(Array(i8,1,'C',readonly=True), i8[::1], i8[::1], i8[::1])")
+def even_times(times: I64, state: I64, even: I64, shift: I64) -> None:
+    """Write times that never go back, and what was added to the receiver's clock for that; nanoseconds.
+
+    `state` (2,) is what is added now, and the last time written. Up to a second back is jitter: time stands still.
+    """
     for at in range(times.size):
         time = times[at] + state[0]
         if time < state[1] - _BACK_NS:
             state[0] += state[1] - time
         state[1] = max(state[1], times[at] + state[0])
-        out[at] = state[1]
+        even[at], shift[at] = state[1], state[0]
 
 
 KERNELS = (even_times,)
@@ -75,10 +78,14 @@ class Engine:
         return frozenset().union(*(flow.plan.needs for flow in self.flows.values()))
 
     def set_flow(self, definition: FlowDefinition) -> None:
-        """Put a definition; the same again keeps its table."""
+        """Put a definition; the same again keeps its table, another begins with an empty one.
+
+        Thresholds stay, and begin armed.
+        """
         old = self.flows.get(definition.name)
         if old is not None and old.plan.definition == definition:
             return
+        self._memos.forget()
         plan = make_plan(definition, self._lookups, self.texts)
         self.flows[definition.name] = Flow(plan, self.sources, self.texts, capacity=self._config.table_size)
         self._attach_thresholds(definition.name)
@@ -137,22 +144,22 @@ class Engine:
         if not len(flows):
             return []
         numbers = self.sources.note_flows(flows)
-        times = self._seconds(flows.time_ns)
+        moments = self._moments(flows.time_ns)
         evaluation = Evaluation(flows, self._lookups, self.texts, self._memos)
         told: list[Told] = []
         for flow in self.flows.values():
-            told += flow.add(flows, evaluation, times, numbers)
+            told += flow.add(flows, evaluation, moments, numbers)
         self._note_keys(flows)
         told.sort(key=lambda one: one.row)
         return [one.what for one in told]
 
-    def _seconds(self, times_ns: I64) -> F64:
+    def _moments(self, times_ns: I64) -> Moments:
         """Return times in seconds since midnight UTC before the first sample, never going back."""
         if self._base_ns is None:
             self._base_ns = int(times_ns[0]) // _DAY_NS * _DAY_NS
-        even = np.empty(len(times_ns), np.int64)
-        even_times(times_ns, self._clock, even)
-        return (even - self._base_ns) / 1e9
+        even, shift = np.empty(len(times_ns), np.int64), np.empty(len(times_ns), np.int64)
+        even_times(times_ns, self._clock, even, shift)
+        return Moments(seconds=(even - self._base_ns) / 1e9, zero_ns=self._base_ns - shift)
 
     def seconds(self, now_ns: int) -> float:
         """Return the engine's time for a moment, not before the last sample."""
@@ -167,11 +174,14 @@ class Engine:
     def advance(self, now_ns: int) -> list[Event | FlowRecord]:
         """Close flow records that are idle at a moment, when no samples come that would."""
         now = self.seconds(now_ns)
-        return [record for flow in self.flows.values() for record in flow.advance(now)]
+        return [record for flow in self.flows.values() for record in flow.advance(now, self._zero_ns())]
 
     def finish(self) -> list[Event | FlowRecord]:
         """Close all flow records: there will be no more samples."""
-        return [record for flow in self.flows.values() for record in flow.finish()]
+        return [record for flow in self.flows.values() for record in flow.finish(self._zero_ns())]
+
+    def _zero_ns(self) -> int:
+        return (self._base_ns or 0) - int(self._clock[0])
 
     def _note_keys(self, flows: FlowBatch) -> None:
         last = int(flows.time_ns[-1])

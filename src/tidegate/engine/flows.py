@@ -12,15 +12,21 @@ from tidegate.engine.definition import AggMode, FlowDefinition, Threshold
 from tidegate.engine.evaluate import Evaluation
 from tidegate.engine.events import Event, FlowRecord
 from tidegate.engine.plan import Plan, select
-from tidegate.engine.rows import Rows
 from tidegate.engine.sources import Sources
 from tidegate.engine.table import Added, Crossing, FlowTable, Log, Record, Shape
 from tidegate.engine.texts import Texts
 from tidegate.kernel import F64, I64
 
-__all__ = ["Flow", "Told", "log_of"]
+__all__ = ["Flow", "Moments", "Told", "log_of"]
 
 _LEAST_IDLE = 5.0  # seconds: a flow record ends after max(2 t, this) without samples
+
+
+class Moments(msgspec.Struct, frozen=True, eq=False):
+    """When the n samples of a batch came."""
+
+    seconds: F64  # of the engine: they never go back
+    zero_ns: I64  # what the receiver's clock would have shown at second 0; it moves where that clock was set back
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -86,46 +92,47 @@ class Flow:
                 return any(self.table.triggered(limit, source, now) for source in sources)
         return False
 
-    def add(self, batch: FlowBatch, evaluation: Evaluation, times: F64, numbers: I64) -> list[Told]:
-        """Add the samples of a batch; `times` in seconds, `numbers` of data sources, both by row."""
-        keyed = numbers
-        if self.plan.definition.agg_mode is AggMode.AGENT and len(self._sources):
-            keyed = np.where(numbers >= 0, self._sources.first_of_agent()[numbers], -1)
-        rows, chosen = select(self.plan, batch, evaluation, times, keyed, numbers)
+    def add(self, batch: FlowBatch, evaluation: Evaluation, moments: Moments, numbers: I64) -> list[Told]:
+        """Add the samples of a batch; `numbers` of data sources by row."""
+        if self.plan.definition.agg_mode is AggMode.AGENT:
+            numbers = self._sources.first_of_agent(numbers)
+        rows, chosen = select(self.plan, batch, evaluation, moments.seconds, numbers)
         told: list[Told] = []
         start = 0
-        for second, stop in self._seconds(rows.times, float(times[-1])):
-            told += self._tell(self.table.add(_slice(rows, start, stop)), chosen[start:], batch)
-            at = int(np.searchsorted(times, second))
-            told += [Told(at, self._record(record)) for record in self.table.close_idle(second)]
+        for at in self._turns_of_second(moments.seconds):
+            stop = int(np.searchsorted(chosen, at))
+            told += self._tell(self.table.add(rows.part(start, stop)), chosen[start:], batch, moments)
+            closed = self.table.close_idle(math.floor(moments.seconds[at]))
+            told += [Told(at, self._record(record, int(moments.zero_ns[at]))) for record in closed]
             start = stop
-        return told + self._tell(self.table.add(_slice(rows, start, len(rows))), chosen[start:], batch)
+        return told + self._tell(self.table.add(rows.part(start, len(rows))), chosen[start:], batch, moments)
 
-    def _seconds(self, times: F64, end: float) -> list[tuple[float, int]]:
-        """Return the whole seconds up to `end` at which records may close, and how many rows come before each."""
+    def _turns_of_second(self, times: F64) -> list[int]:
+        """Return the rows before which idle records close: the first of each whole second, of whatever flow."""
         if self.table.shape.log is None:
             return []
-        first = self._second + 1 if math.isfinite(self._second) else math.floor(end)
-        last = math.floor(end)
-        self._second = max(self._second, last)
-        # after a longer silence everything is idle: the later seconds have nothing to close
-        seconds = np.arange(first, min(last, first + 2 * self.plan.definition.active_timeout + 20) + 1)
-        return [(float(second), int(np.searchsorted(times, second))) for second in seconds]
+        seconds = np.floor(times)
+        turns = np.flatnonzero(np.diff(seconds, prepend=self._second) > 0)
+        self._second = float(seconds[-1])
+        return [int(at) for at in turns]
 
-    def advance(self, now: float) -> list[FlowRecord]:
+    def advance(self, now: float, zero_ns: int) -> list[FlowRecord]:
         """Close the records that are idle at `now`, when no samples come that would."""
-        return [self._record(record) for record in self.table.close_idle(math.floor(now))]
+        return [self._record(record, zero_ns) for record in self.table.close_idle(math.floor(now))]
 
-    def finish(self) -> list[FlowRecord]:
+    def finish(self, zero_ns: int) -> list[FlowRecord]:
         """Close all records: there will be no more samples."""
-        return [self._record(record) for record in self.table.close_idle(math.inf, everything=True)]
+        return [self._record(record, zero_ns) for record in self.table.close_idle(math.inf, everything=True)]
 
-    def _tell(self, added: Added, chosen: I64, batch: FlowBatch) -> list[Told]:
+    def _tell(self, added: Added, chosen: I64, batch: FlowBatch, moments: Moments) -> list[Told]:
         told = []
         for crossing in added.crossings:
             row = int(chosen[crossing.row])
             told.append(Told(row, self._event(crossing, int(batch.time_ns[row]))))
-        return told + [Told(int(chosen[record.row]), self._record(record)) for record in added.records]
+        for record in added.records:
+            row = int(chosen[record.row])
+            told.append(Told(row, self._record(record, int(moments.zero_ns[row]))))
+        return told
 
     def _event(self, crossing: Crossing, time_ns: int) -> Event:
         threshold = self._thresholds[crossing.limit]
@@ -146,27 +153,19 @@ class Flow:
             time_ns=time_ns,
         )
 
-    def _record(self, record: Record) -> FlowRecord:
+    def _record(self, record: Record, zero_ns: int) -> FlowRecord:
         return FlowRecord(
             flow_id=0,
             name=self.plan.definition.name,
             flow_keys=self.plan.key_text(record.key[1:], self._texts),
             value=record.total,
-            start=round(record.start * 1000),
-            end=round(record.end * 1000),
+            start=_milliseconds(zero_ns, record.start),
+            end=_milliseconds(zero_ns, record.end),
             agent=self._sources.agent_of(record.key[0]),
             data_source=self._sources.text_of(record.key[0]),
         )
 
 
-def _slice(rows: Rows, start: int, stop: int) -> Rows:
-    if start == 0 and stop == len(rows):
-        return rows
-    part = np.arange(start, stop)
-    return Rows(
-        keys=rows.keys[start:stop],
-        times=rows.times[start:stop],
-        sources=rows.sources[start:stop],
-        rates=rows.rates[start:stop],
-        items=tuple(item.take(part) for item in rows.items),
-    )
+def _milliseconds(zero_ns: int, seconds: float) -> int:
+    """Return milliseconds since 1970, rounded down but for errors of floating point."""
+    return (zero_ns + round(seconds * 1e9) + 500) // 1_000_000

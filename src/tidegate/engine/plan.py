@@ -94,12 +94,10 @@ def _no_rows(fields: frozenset[FieldRef]) -> FlowBatch:
     )  # fmt: skip
 
 
-def select(
-    plan: Plan, batch: FlowBatch, evaluation: Evaluation, times: F64, sources: I64, numbers: I64
-) -> tuple[Rows, I64]:
+def select(plan: Plan, batch: FlowBatch, evaluation: Evaluation, times: F64, sources: I64) -> tuple[Rows, I64]:
     """Return the rows of a batch that count for a definition, and which rows of the batch they are.
 
-    `sources` are the numbers of data sources that keys begin with, `numbers` those that thresholds are judged by.
+    `sources` are the numbers of data sources, -1 for none.
     """
     definition = plan.definition
     wanted = (sources >= 0) & (batch.dropped == definition.dropped)
@@ -114,7 +112,7 @@ def select(
     chosen = Rows(
         keys=_key_matrix(plan, keys, sources, rows),
         times=times[rows],
-        sources=numbers[rows],
+        sources=sources[rows],
         rates=batch.rate[rows],
         items=tuple(item.take(rows) for item in items),
     )
@@ -161,7 +159,7 @@ def _numbers(of: Expr, batch: FlowBatch, evaluation: Evaluation) -> tuple[F64, F
 
 def _one_word(value: Value) -> U64:
     """Return one word for each text; those of values that have two are mixed."""
-    word = value.words[0] ^ (~value.present).astype(np.uint64)
+    word = value.words[0]
     for part in value.words[1:]:
         word = word * _SPREAD ^ part
-    return np.asarray(word)
+    return word if value.absent is None else np.where(value.present, word, _SPREAD)

@@ -22,6 +22,10 @@ class Items(msgspec.Struct, frozen=True, eq=False):
         words = self.words[rows] if len(self.words) else self.words
         return Items(numbers, words, self.present[rows])
 
+    def part(self, start: int, stop: int) -> Items:
+        """Return the items of consecutive rows."""
+        return Items(self.numbers[start:stop], self.words[start:stop], self.present[start:stop])
+
 
 class Rows(msgspec.Struct, frozen=True, eq=False):
     """Samples in order of time; n rows."""
@@ -34,6 +38,18 @@ class Rows(msgspec.Struct, frozen=True, eq=False):
 
     def __len__(self) -> int:
         return len(self.times)
+
+    def part(self, start: int, stop: int) -> Rows:
+        """Return consecutive rows."""
+        if start == 0 and stop == len(self):
+            return self
+        return Rows(
+            keys=self.keys[start:stop],
+            times=self.times[start:stop],
+            sources=self.sources[start:stop],
+            rates=self.rates[start:stop],
+            items=tuple(item.part(start, stop) for item in self.items),
+        )
 
 
 class Span(msgspec.Struct, frozen=True, eq=False):

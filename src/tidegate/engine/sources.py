@@ -96,6 +96,9 @@ class Sources:
         self._flows = np.zeros((sources, _COLUMNS), np.int64)
         self._counters = np.zeros((sources, _COLUMNS), np.int64)
         self._pool = np.zeros((sources, 5), np.int64)
+        self._first = np.zeros(sources, np.int64)
+        self._first_of: dict[Words, int] = {}
+        self._followed = 0  # how many data sources `_first` tells of
 
     def __len__(self) -> int:
         return int(self._sources.size[0])
@@ -166,11 +169,13 @@ class Sources:
         """Return the text of a data source."""
         return source_text(int(self._sources.keys[number, 3]))
 
-    def first_of_agent(self) -> I64:
-        """Return for each data source the lowest number of one of its agent: a number for the agent."""
-        keys = self._sources.keys[: len(self), :2]
-        _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-        return np.asarray(first[inverse.ravel()])
+    def first_of_agent(self, numbers: I64) -> I64:
+        """Return for each data source the lowest number of one of its agent: a number for the agent; -1 for -1."""
+        for number in range(self._followed, len(self)):
+            high, low = self._sources.keys[number, :2].tolist()
+            self._first[number] = self._first_of.setdefault((high, low), number)
+        self._followed = len(self)
+        return np.where(numbers >= 0, self._first[numbers], -1)
 
     def counts(self) -> list[AgentCounts]:
         """Return everything that is known, by agent in order of appearance."""

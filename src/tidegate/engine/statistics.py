@@ -5,7 +5,8 @@ are. `Limits` holds the state of thresholds in the same way. A sample's reading 
 
 * RATE: exponentially with t, per second.
 * AVG: mean weighted by sampling rate, each sample's weight decaying exponentially with t.
-* MIN, MAX, COUNT: over this period of t seconds and the one before; periods start at multiples of t.
+* MIN, MAX, COUNT: over this period of t seconds and the one before; periods start at multiples of t. COUNT is exact up
+  to 32 different ones a period, above that its standard error is 6.5 %; it takes 512 octets a key.
 """
 
 from __future__ import annotations
@@ -17,13 +18,12 @@ import numpy as np
 from tidegate.engine.definition import Statistic
 from tidegate.engine.rows import Items, Span
 from tidegate.engine.table_kernels import (
+    FEW,
     LIFE,
-    REGISTERS,
     add_amounts,
     add_distinct,
     add_extremes,
     add_means,
-    read_distinct,
 )
 from tidegate.kernel import F64, I64, Flags
 
@@ -60,8 +60,8 @@ NOTHING = Limits(np.empty((0, 3)), np.empty((0, 0), np.bool_), 0)
 class Further(Protocol):
     """One statistic of every slot."""
 
-    def add(self, span: Span, items: Items, limits: Limits) -> F64:
-        """Add the rows of a span; return the events of `limits`."""
+    def add(self, span: Span, items: Items, limits: Limits) -> tuple[int, F64]:
+        """Add the rows of a span, up to the first that crosses one of `limits`; return where to go on, and events."""
 
     def read(self, slots: I64, now: float, landmark: float) -> F64:
         """Return the readings of slots at `now`, NaN where there is none."""
@@ -88,61 +88,69 @@ def further(statistic: Statistic, t: float, capacity: int) -> Further:
             return _Distinct(t, capacity)
 
 
-def _events(span: Span, limits: Limits) -> F64:
-    return np.empty(((span.stop - span.first) * len(limits.values), 3))
+def _blank(capacity: int, width: int) -> F64:
+    """Return sums of slots that had no sample yet; the last column is the time of the last one."""
+    sums = np.zeros((capacity, width))
+    sums[:, -1] = -np.inf
+    return sums
+
+
+def _events(limits: Limits) -> F64:
+    return np.empty((len(limits.values), 5))  # of one row: it is the last where there are any
 
 
 class _Rates:
     def __init__(self, t: float, capacity: int) -> None:
         self._t = t
-        self._sums = np.zeros((capacity, 3))
+        self._sums = _blank(capacity, 2)
 
-    def add(self, span: Span, items: Items, limits: Limits) -> F64:
+    def add(self, span: Span, items: Items, limits: Limits) -> tuple[int, F64]:
         del limits  # this is never the first statistic: table.py holds that one itself
         add_amounts(
-            span.slots, span.first, span.stop, span.rows.times, items.numbers, self._t, span.landmark, self._sums
-        )
-        return np.empty((0, 3))
+            span.slots, span.first, span.stop, span.rows.times,
+            items.numbers, items.present, self._t, span.landmark, self._sums,
+        )  # fmt: skip
+        return span.stop, np.empty((0, 5))
 
     def read(self, slots: I64, now: float, landmark: float) -> F64:
-        gone = self._sums[slots, 2] + LIFE * self._t <= now
-        values = self._sums[slots, 0] * np.exp(-(now - landmark) / self._t) / self._t
-        return np.where(gone, np.nan, values)
+        gone = self._sums[slots, 1] + LIFE * self._t <= now
+        sums = np.where(gone, np.nan, self._sums[slots, 0])
+        return np.asarray(sums * np.exp(-(now - landmark) / self._t) / self._t)
 
     def scale(self, factor: float, size: int) -> None:
-        self._sums[:size] *= (factor, factor * factor, 1.0)
+        self._sums[:size, 0] *= factor
 
     def compact(self, kept: I64, size: int) -> None:
         self._sums[: len(kept)] = self._sums[kept]
-        self._sums[len(kept) : size] = 0.0
+        self._sums[len(kept) : size] = _blank(1, self._sums.shape[1])
 
 
 class _Means:
     def __init__(self, t: float, capacity: int) -> None:
         self._t = t
-        self._sums = np.zeros((capacity, 3))
+        self._sums = _blank(capacity, 3)
 
-    def add(self, span: Span, items: Items, limits: Limits) -> F64:
-        events = _events(span, limits)
-        count = add_means(
+    def add(self, span: Span, items: Items, limits: Limits) -> tuple[int, F64]:
+        events = _events(limits)
+        stop, count = add_means(
             span.slots, span.first, span.stop, span.rows.times,
             items.numbers, span.rows.rates, items.present, span.rows.sources, self._t, span.landmark,
             self._sums, *limits.arrays, events,
         )  # fmt: skip
-        return events[:count]
+        return stop, events[:count]
 
     def read(self, slots: I64, now: float, landmark: float) -> F64:
         del landmark  # a mean does not decay
         sums = self._sums[slots]
-        gone = (sums[:, 2] + LIFE * self._t <= now) | (sums[:, 1] == 0)
-        return np.where(gone, np.nan, sums[:, 0] / np.where(gone, 1.0, sums[:, 1]))
+        gone = sums[:, 2] + LIFE * self._t <= now
+        return np.where(gone, np.nan, np.where(gone, 0.0, sums[:, 0]) / np.where(gone, 1.0, sums[:, 1]))
 
     def scale(self, factor: float, size: int) -> None:
-        self._sums[:size] *= (factor, factor, 1.0)
+        self._sums[:size, :2] *= factor
 
     def compact(self, kept: I64, size: int) -> None:
         self._sums[: len(kept)] = self._sums[kept]
-        self._sums[len(kept) : size] = 0.0
+        self._sums[len(kept) : size] = _blank(1, self._sums.shape[1])
 
 
 class _Extremes:
@@ -151,14 +159,14 @@ class _Extremes:
         self._sign = sign
         self._state = np.full((capacity, 3), -np.inf)
 
-    def add(self, span: Span, items: Items, limits: Limits) -> F64:
-        events = _events(span, limits)
-        count = add_extremes(
+    def add(self, span: Span, items: Items, limits: Limits) -> tuple[int, F64]:
+        events = _events(limits)
+        stop, count = add_extremes(
             span.slots, span.first, span.stop, span.rows.times,
             items.numbers, items.present, span.rows.sources, self._t, self._sign,
             self._state, *limits.arrays, events,
         )  # fmt: skip
-        return events[:count]
+        return stop, events[:count]
 
     def read(self, slots: I64, now: float, landmark: float) -> F64:
         del landmark  # an extreme does not decay
@@ -178,23 +186,24 @@ class _Extremes:
 class _Distinct:
     def __init__(self, t: float, capacity: int) -> None:
         self._t = t
-        self._state = np.full((capacity, 2), -np.inf)
-        self._registers = np.zeros((capacity, 2, REGISTERS), np.uint8)
+        self._state = np.full((capacity, 5), -np.inf)
+        self._words = np.empty((capacity, 2, FEW), np.uint64)
+        self._registers = self._words.view(np.uint8)
 
-    def add(self, span: Span, items: Items, limits: Limits) -> F64:
-        events = _events(span, limits)
-        count = add_distinct(
+    def add(self, span: Span, items: Items, limits: Limits) -> tuple[int, F64]:
+        events = _events(limits)
+        stop, count = add_distinct(
             span.slots, span.first, span.stop, span.rows.times,
             items.words, items.present, span.rows.sources, self._t, self._state,
-            self._registers, *limits.arrays, events,
+            self._words, self._registers, *limits.arrays, events,
         )  # fmt: skip
-        return events[:count]
+        return stop, events[:count]
 
     def read(self, slots: I64, now: float, landmark: float) -> F64:
         del landmark  # a number does not decay
-        values = np.full(len(slots), np.nan)
-        read_distinct(slots, float(np.floor(now / self._t)), self._state, self._registers, values)
-        return values
+        state = self._state[slots]
+        age = np.floor(now / self._t) - state[:, 0]
+        return np.where(age <= 0, state[:, 1], np.where(age <= 1, state[:, 2], np.nan))
 
     def scale(self, factor: float, size: int) -> None:
         """Do nothing: a number does not decay."""
@@ -202,5 +211,4 @@ class _Distinct:
     def compact(self, kept: I64, size: int) -> None:
         self._state[: len(kept)] = self._state[kept]
         self._state[len(kept) : size] = -np.inf
-        self._registers[: len(kept)] = self._registers[kept]
-        self._registers[len(kept) : size] = 0
+        self._words[: len(kept)] = self._words[kept]

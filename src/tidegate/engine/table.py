@@ -10,7 +10,8 @@ the capacity:
   which decays as readings do;
 * a key whose true reading is above `lost` has a slot.
 
-A key over a limit, or that was over it less than the threshold's timeout ago, is kept, unless half of the table is so.
+The reading meant here is the rate of the value where that is one, else that of packets. A key for which a limit by flow
+is triggered is kept, unless more than a quarter of the table is so.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import msgspec
 import numpy as np
 
 from tidegate.engine.definition import Statistic
-from tidegate.engine.rows import Items, Rows, Span
+from tidegate.engine.rows import Rows, Span
 from tidegate.engine.statistics import NOTHING, Limits, further
 from tidegate.engine.table_kernels import LIFE, add_rates, find_key, find_slots, log_flows, rebuild
 from tidegate.kernel import F64, I64, U64, Flags
@@ -146,66 +147,77 @@ class FlowTable:
         return added
 
     def _add_placed(self, rows: Rows, slots: I64, done: int, placed: int, added: Added) -> int:
-        """Add rows whose slots are known; return the row where the landmark must move, or `placed`."""
+        """Add rows whose slots are known; return the row before which the table must change, or `placed`."""
         time = float(rows.times[done])
-        if time >= self._landmark + _WINDOW * self.shape.t:
+        horizon = self._landmark + _WINDOW * self.shape.t
+        if time >= horizon:
             self._move_landmark(time)
-        limits = self._limits if self._rate_is_value else NOTHING
-        events = np.empty(((placed - done) * len(limits.values), 3))
-        amounts = rows.items[0].numbers if self._rate_is_value else rows.rates
-        stop, count = add_rates(
-            slots, done, placed, rows.times, amounts, rows.sources, self.shape.t, self._landmark,
-            self._landmark + _WINDOW * self.shape.t, self._sums, *limits.arrays, events,
-        )  # fmt: skip
-        events = events[:count]
+            horizon = self._landmark + _WINDOW * self.shape.t
+        if rows.times[placed - 1] >= horizon:
+            placed = done + int(np.searchsorted(rows.times[done:placed], horizon))
+        span = Span(rows, slots, done, placed, self._landmark)
+        if self._rate_is_value:
+            stop, events = self._add_rates(span, rows.items[0].numbers, self._limits)
+            rest, items = self._further, rows.items[1:]
+        else:
+            stop, events = self._further[0].add(span, rows.items[0], self._limits)
+            rest, items = self._further[1:], rows.items[1:]
         span = Span(rows, slots, done, stop, self._landmark)
-        for place, (state, items) in enumerate(zip(self._further, self._further_items(rows), strict=True)):
-            mine = self._limits if place == 0 and not self._rate_is_value else NOTHING
-            found = state.add(span, items, mine)
-            events = events if mine is NOTHING else found
+        if not self._rate_is_value:
+            self._add_rates(span, rows.rates, NOTHING)
+        for state, item in zip(rest, items, strict=True):
+            state.add(span, item, NOTHING)
         self._note_crossings(span, events, added)
-        if self._log is not None and self.shape.log is not None:
-            records = np.empty((2 * (stop - done), 5))
-            log = self.shape.log
-            ended = log_flows(
-                slots, done, stop, rows.times, amounts, log.idle, log.active, log.at_start, self._log, records
-            )
-            self._note_records(records[:ended], added)
+        self._log_span(span, added)
         return stop
 
-    def _further_items(self, rows: Rows) -> tuple[Items, ...]:
-        return rows.items[1:] if self._rate_is_value else rows.items
+    def _add_rates(self, span: Span, amounts: F64, limits: Limits) -> tuple[int, F64]:
+        alone = len(self.shape.statistics) > 1  # further values are read when a limit is crossed
+        rows = 1 if alone else span.stop - span.first
+        events = np.empty((rows * len(limits.values), 5))
+        stop, count = add_rates(
+            span.slots, span.first, span.stop, span.rows.times, amounts, span.rows.sources, self.shape.t,
+            span.landmark, alone, self._sums, *limits.arrays, events,
+        )  # fmt: skip
+        return stop, events[:count]
+
+    def _log_span(self, span: Span, added: Added) -> None:
+        log = self.shape.log
+        if log is not None and self._log is not None:
+            records = np.empty((2 * (span.stop - span.first), 5))
+            amounts = span.rows.items[0].numbers if self._rate_is_value else span.rows.rates
+            ended = log_flows(
+                span.slots, span.first, span.stop, span.rows.times, amounts,
+                log.idle, log.active, log.at_start, self._log, records,
+            )  # fmt: skip
+            self._note_records(records[:ended], added)
 
     def _note_crossings(self, span: Span, events: F64, added: Added) -> None:
-        for event in events:
-            row = int(event[0])
-            slot, time = int(span.slots[row]), float(span.rows.times[row])
-            weight = math.exp((time - self._landmark) / self.shape.t)
-            values = [float(state.read(np.array([slot]), time, self._landmark)[0]) for state in self._further]
-            crossing = Crossing(
-                row=row,
-                limit=int(event[1]),
-                reading=float(event[2]),
-                key=tuple(int(word) for word in self._keys[slot]),
-                samples=float(self._sums[slot, 2] / weight),
-                interval=self._interval(slot, weight),
-                values=tuple(None if math.isnan(value) else value for value in self._after_value(values)),
+        for row, limit, reading, samples, interval in events.tolist():
+            slot, time = int(span.slots[int(row)]), float(span.rows.times[int(row)])
+            if not self._rate_is_value:
+                samples = float(self._sums[slot, 2] * math.exp(-(time - self._landmark) / self.shape.t))  # noqa: PLW2901 - the value's kernel does not know
+            added.crossings.append(
+                Crossing(
+                    row=int(row),
+                    limit=int(limit),
+                    reading=reading,
+                    key=tuple(self._keys[slot].tolist()),
+                    samples=samples,
+                    interval=interval if self._rate_is_value else math.nan,
+                    values=self._further_values(slot, time),
+                )
             )
-            added.crossings.append(crossing)
 
-    def _after_value(self, values: list[float]) -> list[float]:
-        return values if self._rate_is_value else values[1:]
-
-    def _interval(self, slot: int, weight: float) -> float:
-        """Half of the 95 % interval of a rate: samples are a Poisson process, so the variance is the sum of squares."""
-        if not self._rate_is_value:
-            return math.nan
-        return float(1.96 * math.sqrt(self._sums[slot, 1]) / (weight * self.shape.t))
+    def _further_values(self, slot: int, time: float) -> tuple[float | None, ...]:
+        states = self._further if self._rate_is_value else self._further[1:]
+        values = [float(state.read(np.array([slot]), time, self._landmark)[0]) for state in states]
+        return tuple(None if math.isnan(value) else value for value in values)
 
     def _note_records(self, records: F64, added: Added) -> None:
-        for slot, start, end, total, row in records:
-            key = tuple(int(word) for word in self._keys[int(slot)])
-            added.records.append(Record(key, float(start), float(end), float(total), int(row)))
+        for slot, start, end, total, row in records.tolist():
+            key = tuple(self._keys[int(slot)].tolist())
+            added.records.append(Record(key, start, end, total, int(row)))
 
     def close_idle(self, now: float, *, everything: bool = False) -> list[Record]:
         """Write the records of flows that were idle long enough at `now`, or of all."""
@@ -229,10 +241,9 @@ class FlowTable:
         self._log[slots] = np.nan
 
     def readings(self, now: float) -> Readings:
-        """Return all flows at `now` that had a sample in the last LIFE * t seconds."""
-        now = max(now, self._landmark)
+        """Return all flows at `now`, not before the last sample, that had a sample in the LIFE * t seconds before."""
         alive = np.flatnonzero(self._sums[: len(self), 3] + LIFE * self.shape.t > now)
-        weight = math.exp(-min((now - self._landmark) / self.shape.t, 700.0)) if len(alive) else 0.0
+        weight = self._weight(now) if len(alive) else 0.0
         sums = self._sums[alive]
         rate = sums[:, 0] * weight / self.shape.t
         rest = [state.read(alive, now, self._landmark) for state in self._further]
@@ -246,25 +257,28 @@ class FlowTable:
 
     def reading(self, key: tuple[int, ...], now: float) -> float | None:
         """Return the value of one key at `now`, or None."""
-        slot = self._slot(key)
+        slot = find_key(np.array([key], np.uint64), self._index, self._keys)
         if slot < 0 or self._sums[slot, 3] + LIFE * self.shape.t <= now:
             return None
-        if not self._rate_is_value:
-            return float(self._further[0].read(np.array([slot]), now, self._landmark)[0])
-        return float(self._sums[slot, 0] * math.exp(-(now - self._landmark) / self.shape.t) / self.shape.t)
+        if self._rate_is_value:
+            return float(self._sums[slot, 0] * self._weight(now) / self.shape.t)
+        value = float(self._further[0].read(np.array([slot]), now, self._landmark)[0])
+        return None if math.isnan(value) else value
 
     def lost(self, now: float) -> float:
         """Return by how much a reading may be too low at `now`, because its key was forgotten before."""
-        return self._lost * math.exp(-(now - self._landmark) / self.shape.t) / self.shape.t if self._lost else 0.0
+        return self._lost * self._weight(now) / self.shape.t if self._lost else 0.0
 
-    def _slot(self, key: tuple[int, ...]) -> int:
-        """Return the slot of a key, or -1."""
-        return find_key(np.array([key], np.uint64), self._index, self._keys)
+    def _weight(self, now: float) -> float:
+        """Return what a sample weighed up by the landmark counts at `now`."""
+        return math.exp(-(now - self._landmark) / self.shape.t)
 
     def _move_landmark(self, time: float) -> None:
-        """Weigh everything anew, from a landmark that depends on the time alone, and drop flows that are gone."""
+        """Weigh everything anew, from a landmark that depends on the time alone."""
         window = _WINDOW * self.shape.t
         landmark = math.floor(time / window) * window
+        if time >= landmark + window:  # the division was rounded down
+            landmark += window
         if math.isfinite(self._landmark):
             factor = math.exp(-(landmark - self._landmark) / self.shape.t)
             self._sums[: len(self)] *= (factor, factor * factor, factor, 1.0)
@@ -274,14 +288,17 @@ class FlowTable:
         self._landmark = landmark
 
     def _forget(self, row: int, time: float, added: Added) -> None:
-        """Make room: forget the keys with the smaller half of the readings."""
+        """Make room: forget the keys with the smaller half of the readings, a quarter of all at least."""
         size = len(self)
-        amounts = self._sums[:size, 0]
+        alive = self._sums[:size, 3] + LIFE * self.shape.t > time
+        amounts = np.where(alive, self._sums[:size, 0], 0.0)
         cutoff = float(np.partition(amounts, size // 2)[size // 2])
-        over = self._limits.held(size, time)
-        keep = (amounts > cutoff) | (over if 2 * int(over.sum()) < size else False)
+        keep = amounts > cutoff
+        held = self._limits.held(size, time)
+        if 4 * np.count_nonzero(held) <= size:
+            keep |= held
         self._lost += cutoff
-        self.forgotten += size - int(keep.sum())
+        self.forgotten += size - int(np.count_nonzero(keep))
         if self._log is not None:
             self._close(np.flatnonzero(~keep & ~np.isnan(self._log[:size, 1])), row, added)
         self._compact(np.flatnonzero(keep), size)

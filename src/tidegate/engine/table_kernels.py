@@ -4,9 +4,9 @@ Values decay exponentially with the definition's `t`. Instead of decaying every 
 weighed up: what comes at x counts exp((x - landmark) / t), and a reading divides by the same at its own time (forward
 decay, Cormode, Shkapenyuk, Srivastava and Xu, 2009). A sample costs one multiplication, and one exponential a datagram.
 
-A kernel stops at a row where the table must first be changed: it is full, or time has gone so far past the landmark
-that weights would grow too large. It returns that row; the caller changes the table and goes on from there. So results
-do not depend on where one batch ends and the next begins.
+A kernel stops at a row where the caller has something to do first: the table is full, or a limit was crossed and the
+further values of that very moment are wanted. It returns that row; the caller goes on from there. So results do not
+depend on where one batch ends and the next begins.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tidegate.data.hash import mix
 from tidegate.kernel import F64, I32, I64, U8, U64, Flags, inline, kernel
 
 __all__ = [
+    "FEW",
     "KERNELS",
     "LIFE",
     "REGISTERS",
@@ -25,21 +26,21 @@ __all__ = [
     "add_extremes",
     "add_means",
     "add_rates",
-    "estimate_distinct",
     "find_key",
     "find_slots",
     "hash_key",
     "log_flows",
-    "read_distinct",
     "rebuild",
     "same_key",
 ]
 
 LIFE = 10.0  # a flow without samples for this many times its t is gone
 REGISTERS = 256
+FEW = 32  # as many words take the room of the registers
 
 _ZERO = np.uint64(0)
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
+_POWERS = np.array([2.0**-rank for rank in range(64)])
 
 
 @inline
@@ -112,6 +113,8 @@ def _crossings(
     source: int,
     time: float,
     reading: float,
+    rest: float,
+    turn: float,
     until: float,
     decay: float,
     limits: F64,
@@ -124,8 +127,9 @@ def _crossings(
     """Apply every threshold to one reading; return how many events there are now.
 
     `limits` (thresholds, 3): value, timeout, by flow. `above` (capacity, thresholds) and `above_source` (thresholds,
-    sources) hold until when the reading stays over the value if nothing more comes: `until`, or before that the moment
-    at which a reading that decays with `decay` (0: it does not) falls to the value.
+    sources) hold until when the reading stays over the value if nothing more comes. That is `until`, or before that the
+    moment at which a reading that decays with `decay` (0: it does not) falls to the value, or `turn` where what will be
+    left of the reading then, `rest`, is not over the value.
     """
     for threshold in range(limits.shape[0]):
         value, timeout, by_flow = limits[threshold, 0], limits[threshold, 1], limits[threshold, 2] != 0.0
@@ -139,9 +143,9 @@ def _crossings(
         if time >= before + timeout:
             events[count, 0], events[count, 1], events[count, 2] = at, threshold, reading
             count += 1
-        falls = until
+        falls = until if rest > value else min(turn, until)
         if decay > 0.0 and value > 0.0:
-            falls = min(until, time + decay * np.log(reading / value))
+            falls = min(falls, time + decay * np.log(reading / value))
         if by_flow:
             above[slot, threshold] = falls
         else:
@@ -149,10 +153,11 @@ def _crossings(
     return count
 
 
+_ROWS = "i8[::1], i8, i8, f8[::1]"  # slots, from which row to which, times
 _LIMITS = "f8[:,::1], b1[:,::1], f8[:,::1], f8[:,::1], f8[:,::1]"
 
 
-@kernel(f"UniTuple(i8,2)(i8[::1], i8, i8, f8[::1], f8[::1], i8[::1], f8, f8, f8, f8[:,::1], {_LIMITS})")
+@kernel(f"UniTuple(i8,2)({_ROWS}, f8[::1], i8[::1], f8, f8, b1, f8[:,::1], {_LIMITS})")
 def add_rates(
     slots: I64,
     row: int,
@@ -162,7 +167,7 @@ def add_rates(
     sources: I64,
     t: float,
     landmark: float,
-    horizon: float,
+    alone: bool,  # noqa: FBT001 - numba knows no keyword-only arguments
     sums: F64,
     limits: F64,
     allowed: Flags,
@@ -172,8 +177,9 @@ def add_rates(
 ) -> tuple[int, int]:
     """Add amounts to their slots and check limits after each; return the row to go on from and how many events.
 
-    `sums` (capacity, 4): amounts, their squares, samples, each weighed up; time of the last sample. A row at or past
-    `horizon` is left for the caller, who moves the landmark. `events` (rows * thresholds, 3): row, threshold, reading.
+    `sums` (capacity, 4): amounts, their squares, samples, each weighed up; time of the last sample. `events` (rows *
+    thresholds, 5): row, threshold, reading, samples it rests on, half of its 95 % interval. With `alone` a row that
+    crosses a limit is the last one.
     """
     count = 0
     last = np.nan
@@ -182,8 +188,6 @@ def add_rates(
     for at in range(row, stop):
         if times[at] != last:
             last = times[at]
-            if last >= horizon:
-                return at, count
             weight = np.exp((last - landmark) / t)
         slot = slots[at]
         if last >= sums[slot, 3] + life:
@@ -194,35 +198,48 @@ def add_rates(
         sums[slot, 2] += weight
         sums[slot, 3] = last
         if limits.shape[0]:
-            reading = sums[slot, 0] / (weight * t)
+            before = count
             count = _crossings(
-                at, slot, sources[at], last, reading, last + life, t,
+                at, slot, sources[at], last, sums[slot, 0] / (weight * t), np.inf, np.inf, last + life, t,
                 limits, allowed, above, above_source, events, count,
             )  # fmt: skip
+            for event in range(before, count):
+                events[event, 3] = sums[slot, 2] / weight
+                events[event, 4] = 1.96 * np.sqrt(sums[slot, 1]) / (weight * t)
+            if alone and count:
+                return at + 1, count
     return stop, count
 
 
-@kernel("void(i8[::1], i8, i8, f8[::1], f8[::1], f8, f8, f8[:,::1])")
+@kernel(f"void({_ROWS}, f8[::1], b1[::1], f8, f8, f8[:,::1])")
 def add_amounts(
-    slots: I64, row: int, stop: int, times: F64, amounts: F64, t: float, landmark: float, sums: F64
+    slots: I64,
+    row: int,
+    stop: int,
+    times: F64,
+    amounts: F64,
+    present: Flags,
+    t: float,
+    landmark: float,
+    sums: F64,
 ) -> None:
-    """Add amounts of a further rate; `sums` (capacity, 3): amounts, their squares, time of the last sample."""
+    """Add amounts of a further rate; `sums` (capacity, 2): amounts, time of the last sample that had one."""
     last = np.nan
     weight = 1.0
     for at in range(row, stop):
+        if not present[at]:
+            continue
         if times[at] != last:
             last = times[at]
             weight = np.exp((last - landmark) / t)
         slot = slots[at]
-        if last >= sums[slot, 2] + LIFE * t:
-            sums[slot, 0] = sums[slot, 1] = 0.0
-        weighed = amounts[at] * weight
-        sums[slot, 0] += weighed
-        sums[slot, 1] += weighed * weighed
-        sums[slot, 2] = last
+        if last >= sums[slot, 1] + LIFE * t:
+            sums[slot, 0] = 0.0
+        sums[slot, 0] += amounts[at] * weight
+        sums[slot, 1] = last
 
 
-@kernel(f"i8(i8[::1], i8, i8, f8[::1], f8[::1], f8[::1], b1[::1], i8[::1], f8, f8, f8[:,::1], {_LIMITS})")
+@kernel(f"UniTuple(i8,2)({_ROWS}, f8[::1], f8[::1], b1[::1], i8[::1], f8, f8, f8[:,::1], {_LIMITS})")
 def add_means(
     slots: I64,
     row: int,
@@ -240,9 +257,11 @@ def add_means(
     above: F64,
     above_source: F64,
     events: F64,
-) -> int:
-    """Add numbers to means weighted by sampling rate; `sums` (capacity, 3): numbers, rates, time of the last."""
-    count = 0
+) -> tuple[int, int]:
+    """Add numbers to means weighted by sampling rate; `sums` (capacity, 3): numbers, rates, time of the last.
+
+    Returns as `add_rates` does with `alone`, and so do the kernels below.
+    """
     for at in range(row, stop):
         if not present[at]:
             continue
@@ -253,12 +272,13 @@ def add_means(
         sums[slot, 0] += weight * numbers[at]
         sums[slot, 1] += weight
         sums[slot, 2] = time
-        reading = sums[slot, 0] / sums[slot, 1]
         count = _crossings(
-            at, slot, sources[at], time, reading, time + LIFE * t, 0.0,
-            limits, allowed, above, above_source, events, count,
+            at, slot, sources[at], time, sums[slot, 0] / sums[slot, 1], np.inf, np.inf, time + LIFE * t, 0.0,
+            limits, allowed, above, above_source, events, 0,
         )  # fmt: skip
-    return count
+        if count:
+            return at + 1, count
+    return stop, 0
 
 
 @inline
@@ -266,7 +286,7 @@ def _period(time: float, t: float) -> float:
     return np.floor(time / t)  # type: ignore[no-any-return] # numba types it
 
 
-@kernel(f"i8(i8[::1], i8, i8, f8[::1], f8[::1], b1[::1], i8[::1], f8, f8, f8[:,::1], {_LIMITS})")
+@kernel(f"UniTuple(i8,2)({_ROWS}, f8[::1], b1[::1], i8[::1], f8, f8, f8[:,::1], {_LIMITS})")
 def add_extremes(
     slots: I64,
     row: int,
@@ -283,12 +303,11 @@ def add_extremes(
     above: F64,
     above_source: F64,
     events: F64,
-) -> int:
+) -> tuple[int, int]:
     """Keep the largest `sign * number` of this period of t seconds and of the one before.
 
     `state` (capacity, 3): number of the period, its extreme, the extreme of the period before; -inf for none.
     """
-    count = 0
     for at in range(row, stop):
         if not present[at]:
             continue
@@ -299,17 +318,34 @@ def add_extremes(
             state[slot, 1] = -np.inf
             state[slot, 0] = period
         state[slot, 1] = max(state[slot, 1], sign * numbers[at])
-        reading = sign * max(state[slot, 1], state[slot, 2])
         count = _crossings(
-            at, slot, sources[at], time, reading, (period + 2) * t, 0.0,
-            limits, allowed, above, above_source, events, count,
+            at, slot, sources[at], time, sign * max(state[slot, 1], state[slot, 2]), sign * state[slot, 1],
+            (period + 1) * t, (period + 2) * t, 0.0, limits, allowed, above, above_source, events, 0,
         )  # fmt: skip
-    return count
+        if count:
+            return at + 1, count
+    return stop, 0
 
 
 @inline
-def estimate_distinct(registers: U8, slot: int, first: int, second: int) -> float:
-    """Estimate the distinct values behind the union of two sets of registers (Flajolet et al., HyperLogLog, 2007).
+def _note_word(registers: U8, word: np.uint64) -> bool:
+    """Note a word in registers; tell whether that changed them."""
+    word = mix(word)
+    register = np.int64(word & np.uint64(REGISTERS - 1))
+    rank = np.uint8(1)
+    rest = word >> np.uint64(8)
+    while rest & np.uint64(1) == _ZERO and rank < 57:
+        rest >>= np.uint64(1)
+        rank += np.uint8(1)
+    if rank <= registers[register]:
+        return False
+    registers[register] = rank
+    return True
+
+
+@inline
+def _estimate(registers: U8) -> float:
+    """Estimate how many different words were noted (Flajolet et al., HyperLogLog, 2007).
 
     With 256 registers the standard error is 1.04 / sqrt(256) = 6.5 %; small numbers are counted linearly, which is
     better.
@@ -317,79 +353,116 @@ def estimate_distinct(registers: U8, slot: int, first: int, second: int) -> floa
     total = 0.0
     empty = 0
     for register in range(REGISTERS):
-        rank = max(registers[slot, first, register], registers[slot, second, register])
-        total += 2.0 ** -np.float64(rank)
-        empty += 1 if rank == 0 else 0
+        total += _POWERS[registers[register]]
+        empty += 1 if registers[register] == 0 else 0
     estimate = 0.7182725932495458 * REGISTERS * REGISTERS / total  # 0.7213 / (1 + 1.079 / 256)
     if estimate <= 2.5 * REGISTERS and empty > 0:
         return REGISTERS * np.log(REGISTERS / empty)  # type: ignore[no-any-return] # numba types it
     return estimate
 
 
-@kernel(f"i8(i8[::1], i8, i8, f8[::1], u8[::1], b1[::1], i8[::1], f8, f8[:,::1], u1[:,:,::1], {_LIMITS})")
+@inline
+def _holds(words: U64, count: int, word: np.uint64) -> bool:
+    for place in range(count):  # noqa: SIM110 - numba knows no any()
+        if words[place] == word:
+            return True
+    return False
+
+
+@inline
+def _merge(scratch: U8, words: U64, registers: U8, count: int) -> None:
+    """Note in `scratch` what one period holds."""
+    for place in range(count):
+        _note_word(scratch, words[place])
+    if count < 0:
+        for register in range(REGISTERS):
+            scratch[register] = max(scratch[register], registers[register])
+
+
+@inline
+def _distinct(words: U64, registers: U8, now: int, before: int, count: int, older: int) -> float:
+    """Return how many different words two periods of one slot hold together; `count` and `older` as in `state`."""
+    if count >= 0 and older >= 0:
+        total = count
+        for place in range(older):
+            total += 0 if _holds(words[now], count, words[before, place]) else 1
+        return float(total)
+    scratch = np.zeros(REGISTERS, np.uint8)
+    _merge(scratch, words[now], registers[now], count)
+    _merge(scratch, words[before], registers[before], older)
+    return _estimate(scratch)
+
+
+@inline
+def _note_distinct(words: U64, registers: U8, count: int, word: np.uint64) -> int:
+    """Note a word in a period; return the new count of its list, -1 for registers, or -2 where nothing changed."""
+    if count < 0:
+        return -1 if _note_word(registers, word) else -2
+    if _holds(words, count, word):
+        return -2
+    if count < FEW:
+        words[count] = word
+        return count + 1
+    scratch = np.zeros(REGISTERS, np.uint8)
+    _merge(scratch, words, registers, count)
+    _note_word(scratch, word)
+    for register in range(REGISTERS):
+        registers[register] = scratch[register]
+    return -1
+
+
+@kernel(f"UniTuple(i8,2)({_ROWS}, u8[::1], b1[::1], i8[::1], f8, f8[:,::1], u8[:,:,::1], u1[:,:,::1], {_LIMITS})")
 def add_distinct(
     slots: I64,
     row: int,
     stop: int,
     times: F64,
-    words: U64,
+    items: U64,
     present: Flags,
     sources: I64,
     t: float,
     state: F64,
+    words: U64,
     registers: U8,
     limits: F64,
     allowed: Flags,
     above: F64,
     above_source: F64,
     events: F64,
-) -> int:
-    """Count distinct words of this period of t seconds and of the one before.
+) -> tuple[int, int]:
+    """Count different items of this period of t seconds and of the one before: exactly while they are few.
 
-    `state` (capacity, 2): number of the period, estimate; `registers` (capacity, 2, REGISTERS): those of even and of
-    odd periods.
+    A period of a slot holds a list of up to FEW words, or registers, in the same memory: `words` (capacity, 2, FEW) and
+    `registers` (capacity, 2, REGISTERS), for even and for odd periods. `state` (capacity, 5): number of the period, the
+    count of both periods, that of this one alone, lengths of the two lists (-1: registers).
     """
-    count = 0
     for at in range(row, stop):
         if not present[at]:
             continue
         slot, time = slots[at], times[at]
         period = _period(time, t)
-        now = np.int64(period) & 1
+        now = int(np.int64(period) & 1)
         fresh = period != state[slot, 0]
         if fresh:
-            registers[slot, now, :] = 0
+            state[slot, 3 + now] = 0.0
             if period != state[slot, 0] + 1:
-                registers[slot, 1 - now, :] = 0
+                state[slot, 4 - now] = 0.0
             state[slot, 0] = period
-        word = mix(words[at])
-        register = np.int64(word & np.uint64(REGISTERS - 1))
-        rank = np.uint8(1)
-        rest = word >> np.uint64(8)
-        while rest & np.uint64(1) == _ZERO and rank < 57:
-            rest >>= np.uint64(1)
-            rank += np.uint8(1)
-        if fresh or rank > registers[slot, now, register]:
-            registers[slot, now, register] = max(rank, registers[slot, now, register])
-            state[slot, 1] = estimate_distinct(registers, slot, 0, 1)
-        count = _crossings(
-            at, slot, sources[at], time, state[slot, 1], (period + 2) * t, 0.0,
-            limits, allowed, above, above_source, events, count,
+        count = _note_distinct(words[slot, now], registers[slot, now], int(state[slot, 3 + now]), items[at])
+        if count != -2:
+            state[slot, 3 + now] = count
+            older = int(state[slot, 4 - now])
+            state[slot, 1] = _distinct(words[slot], registers[slot], now, 1 - now, count, older)
+            state[slot, 2] = state[slot, 1]
+            if older:
+                state[slot, 2] = _distinct(words[slot], registers[slot], now, 1 - now, count, 0)
+        crossed = _crossings(
+            at, slot, sources[at], time, state[slot, 1], state[slot, 2], (period + 1) * t, (period + 2) * t, 0.0,
+            limits, allowed, above, above_source, events, 0,
         )  # fmt: skip
-    return count
-
-
-@kernel("void(i8[::1], f8, f8[:,::1], u1[:,:,::1], f8[::1])")
-def read_distinct(slots: I64, period: float, state: F64, registers: U8, values: F64) -> None:
-    """Write the estimates of slots in a period; what has no sample in it or the one before is left alone."""
-    for at in range(slots.size):
-        slot = slots[at]
-        age = period - state[slot, 0]
-        if age <= 0.0:
-            values[at] = state[slot, 1]
-        elif age <= 1.0:
-            last = int(state[slot, 0]) & 1
-            values[at] = estimate_distinct(registers, slot, last, last)
+        if crossed:
+            return at + 1, crossed
+    return stop, 0
 
 
 @inline
@@ -443,7 +516,6 @@ KERNELS = (
     add_means,
     add_extremes,
     add_distinct,
-    read_distinct,
     log_flows,
     find_key,
 )
