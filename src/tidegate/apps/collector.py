@@ -1,0 +1,238 @@
+"""`tidegate run`: receivers, shards, scripts, BGP and REST, joined and run until a signal.
+
+What happens from datagram to rule: a receiver thread hands blocks to the queue of its shard; the shard's thread
+decodes, steps the engine and publishes events; the analyzer numbers them and wakes the scripts; a script announces a
+rule; the speaker, on the event loop, writes the UPDATE.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from tidegate.apps.analyzer import Analyzer
+from tidegate.apps.config import BgpConfig, Config, peers_of
+from tidegate.apps.pipeline import build_analyzer, script_files
+from tidegate.apps.ports import RestScripts, RestSpeaker
+from tidegate.apps.script import Services, Shared
+from tidegate.apps.script_bgp import RouteLog, SpeakerPort
+from tidegate.apps.script_host import ScriptHost, log_line
+from tidegate.apps.script_pump import pump_scripts
+from tidegate.apps.shard import Shard
+from tidegate.data.block import Block
+from tidegate.errors import SourceError
+from tidegate.io.bgp import Speaker
+from tidegate.io.bgp_link import Hooks
+from tidegate.io.clock import Clock
+from tidegate.io.fetch import fetch
+from tidegate.io.http import HttpConfig, serve_http
+from tidegate.io.queue import BoundedQueue, octets_of_block
+from tidegate.io.udp import UdpReceiver, open_sockets
+from tidegate.web.access import RestConfig
+from tidegate.web.rest import create_app, end_polls
+from tidegate.wire.bgp.routes import RouteKey
+
+__all__ = ["Running", "run_collector"]
+
+_UNPRIVILEGED_BGP_PORT = 1179
+_TICK_S = 1.0
+_LOG = logging.getLogger(__name__)
+
+
+class Running(msgspec.Struct, frozen=True):
+    """Where a running collector can be reached."""
+
+    sflow_ports: tuple[int, ...]
+    rest_url: str | None
+    bgp_ports: tuple[int, ...]
+
+
+class _PeerNews:
+    """Tells the scripts of BGP peers; the speaker is there before them."""
+
+    host: ScriptHost | None = None
+
+    def up(self, peer: str) -> None:
+        if self.host is not None:
+            self.host.bgp_up(peer)
+
+    def down(self, peer: str) -> None:
+        if self.host is not None:
+            self.host.bgp_down(peer)
+
+
+class Receiving:
+    """Receivers with a queue and a shard each."""
+
+    def __init__(self, config: Config, shards: Sequence[Shard], clock: Clock) -> None:
+        self._shards = shards
+        self.queues: list[BoundedQueue[Block]] = [
+            BoundedQueue(f"shard {shard.name}", config.sflow.queue_octets, weigh=octets_of_block) for shard in shards
+        ]
+        self.receivers = [
+            UdpReceiver(sock, blocks.put, settings=config.sflow, clock=clock)
+            for sock, blocks in zip(open_sockets(config.sflow), self.queues, strict=True)
+        ]
+
+    @contextlib.contextmanager
+    def run(self) -> Iterator[None]:
+        """Receive until the block ends; what was received by then is still worked off."""
+        for shard, blocks in zip(self._shards, self.queues, strict=True):
+            shard.start(blocks)
+        for receiver in self.receivers:
+            receiver.start()
+        try:
+            yield
+        finally:
+            for receiver in self.receivers:
+                receiver.stop()
+            for blocks in self.queues:
+                blocks.close()
+            for shard in self._shards:
+                shard.join()
+
+    def statistics(self) -> dict[str, object]:
+        """Return what was lost where, for `/analyzer/json`."""
+        return {
+            "receivers": [msgspec.to_builtins(receiver.statistics()) for receiver in self.receivers],
+            "queues": [msgspec.to_builtins(blocks.statistics()) for blocks in self.queues],
+            "shards": [msgspec.to_builtins(shard.statistics()) for shard in self._shards],
+        }
+
+
+async def run_collector(
+    config: Config,
+    *,
+    scripts: tuple[Path, ...],
+    clock: Clock,
+    ready: Callable[[Running], None],
+    sent: Callable[[str, RouteKey, int], object] = lambda _peer, _key, _ns: None,
+) -> None:
+    """Run until SIGINT or SIGTERM; `SourceError` and `ConfigError` where something cannot start.
+
+    `sent` is called on the event loop when an UPDATE with a route was written: peer, key, wall-clock nanoseconds.
+    """
+    stopping = _stop_on_signals()
+    analyzer, shards = build_analyzer(config, shards=config.sflow.workers, now_ns=clock.time_ns)
+    receiving = Receiving(config, shards, clock)
+    analyzer.use(shards, receiving.statistics)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(receiving.run())
+        peers = _PeerNews()
+        hooks = Hooks(up=peers.up, down=peers.down, sent=sent)
+        speaker = await stack.enter_async_context(_speaker(config, hooks))
+        host = _script_host(config, scripts, analyzer, speaker, clock)
+        url = await stack.enter_async_context(_rest(config, analyzer, host, speaker))
+        stack.enter_context(_scripts(host, analyzer, clock))
+        peers.host = host
+        stack.enter_context(_ticks(analyzer, clock))
+        ports = tuple(receiver.address[1] for receiver in receiving.receivers)
+        ready(Running(ports, url, speaker.ports if speaker is not None else ()))
+        await stopping.wait()
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    return stopping
+
+
+def _script_host(
+    config: Config, scripts: tuple[Path, ...], analyzer: Analyzer, speaker: Speaker | None, clock: Clock
+) -> ScriptHost:
+    port = SpeakerPort(speaker, asyncio.get_running_loop()) if speaker else RouteLog(lambda: clock.time_ns() / 1e9)
+    services = Services(
+        backend=analyzer,
+        bgp=port,
+        fetch=fetch,
+        log=log_line,
+        shared=Shared(),
+        own_url=f"http://{config.rest.host}:{config.rest.port}",
+    )
+    return ScriptHost(script_files(config, scripts), services, store=Path(config.store) if config.store else None)
+
+
+@contextlib.contextmanager
+def _scripts(host: ScriptHost, analyzer: Analyzer, clock: Clock) -> Iterator[None]:
+    """Load the scripts and feed them until the block ends."""
+    host.start(clock.time_ns())
+    for name, status in host.status().items():
+        if not status.alive and status.error:
+            _LOG.error("script %s does not run: %s", name, status.error)
+    ending = threading.Event()
+    thread = threading.Thread(target=pump_scripts, args=(host, analyzer, clock, ending), name="scripts", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        thread.join()
+        host.stop()
+
+
+@contextlib.asynccontextmanager
+async def _speaker(config: Config, hooks: Hooks) -> AsyncIterator[Speaker | None]:
+    """Speak BGP until the block ends; on port 1179 where 179 needs privileges that are not there."""
+    peers = peers_of(config.bgp)
+    if not peers:
+        yield None
+        return
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            speaker = Speaker(peers, port=config.bgp.port, listen=config.bgp.listen, hooks=hooks)
+            await stack.enter_async_context(speaker)
+        except SourceError as error:
+            if config.bgp.port != BgpConfig().port:
+                raise
+            _LOG.warning("%s; listening on port %d", error, _UNPRIVILEGED_BGP_PORT)
+            speaker = Speaker(peers, port=_UNPRIVILEGED_BGP_PORT, listen=config.bgp.listen, hooks=hooks)
+            await stack.enter_async_context(speaker)
+        yield speaker
+
+
+@contextlib.asynccontextmanager
+async def _rest(
+    config: Config, analyzer: Analyzer, host: ScriptHost, speaker: Speaker | None
+) -> AsyncIterator[str | None]:
+    """Serve REST until the block ends; its URL, or None where it is off."""
+    if not config.rest.enabled:
+        yield None
+        return
+    access = RestConfig(
+        read_only=config.rest.read_only,
+        token=config.rest.token or None,
+        token_for_reads=config.rest.token_for_reads,
+        cors_origins=config.rest.cors_origins,
+    )
+    bgp = RestSpeaker(speaker) if speaker is not None else None
+    app = create_app(analyzer, scripts=RestScripts(host), bgp=bgp, config=access)
+    http = HttpConfig(host=config.rest.host, port=config.rest.port)
+    async with serve_http(app, http, before_stop=lambda: end_polls(app)) as server:
+        yield server.url
+
+
+@contextlib.contextmanager
+def _ticks(analyzer: Analyzer, clock: Clock) -> Iterator[None]:
+    """Close idle flow records once a second, where no samples come that would."""
+    ending = threading.Event()
+
+    def tick() -> None:
+        while not ending.wait(_TICK_S):
+            analyzer.advance(clock.time_ns())
+
+    thread = threading.Thread(target=tick, name="ticks", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        thread.join()

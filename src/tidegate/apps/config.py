@@ -1,0 +1,223 @@
+"""The configuration: one TOML file, read once into frozen types.
+
+Defaults live in the types. Unknown keys are errors that name the nearest known one, wrong values errors that name the
+key; definitions, thresholds, groups and maps are parsed here too, so that a wrong one stops the start.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from tidegate.engine.engine import EngineConfig
+from tidegate.engine.syntax import parse_definition, parse_group, parse_map, parse_threshold
+from tidegate.errors import ConfigError, SourceError, TextError
+from tidegate.io.udp import UdpSettings
+from tidegate.wire.bgp.constants import Family
+from tidegate.wire.bgp.peer import PeerConfig, check_peer
+from tidegate.wire.bgp.profile import RFC8955, SAFE
+
+__all__ = [
+    "BgpConfig",
+    "Config",
+    "GeoConfig",
+    "PeerText",
+    "RestText",
+    "ScriptText",
+    "SflowConfig",
+    "load_config",
+    "peers_of",
+]
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class SflowConfig(UdpSettings, frozen=True, forbid_unknown_fields=True):
+    """`[sflow]`: receiving."""
+
+    agents: tuple[str, ...] = ()  # agent addresses or prefixes that are let in; empty: all
+    queue_octets: Annotated[int, msgspec.Meta(ge=1 << 20, le=1 << 34)] = 256 << 20  # blocks waiting, for each worker
+
+
+class GeoConfig(_Section, frozen=True):
+    """`[geo]`: databases in MaxMind format, for the functions `country` and `asn`."""
+
+    country: str = ""  # path of a Country or City database
+    asn: str = ""  # path of an ASN database
+
+
+class RestText(_Section, frozen=True):
+    """`[rest]`: the REST interface."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"  # address to listen on; others than loopback should have a token
+    port: Port = 8008  # 0 takes a free one
+    read_only: bool = False  # refuse every change
+    token: str = ""  # changes need `Authorization: Bearer TOKEN`
+    token_for_reads: bool = False  # reads too
+    cors_origins: tuple[str, ...] = ()  # web pages of other origins that may ask
+
+
+class PeerText(_Section, frozen=True):
+    """`[[bgp.peers]]`: one router."""
+
+    address: str
+    peer_as: Annotated[int, msgspec.Meta(ge=1, le=0xFFFFFFFF)] | None = None  # none: any
+    local_as: Annotated[int, msgspec.Meta(ge=1, le=0xFFFFFFFF)] | None = None  # else that of [bgp]
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 179
+    local_address: str | None = None
+    passive: bool = False  # wait for the router to connect
+    md5_key: str | None = None  # TCP MD5 (RFC 2385)
+    ttl: Annotated[int, msgspec.Meta(ge=1, le=255)] | None = None  # for eBGP over several hops
+    gtsm_hops: Annotated[int, msgspec.Meta(ge=1, le=254)] | None = None  # RFC 5082, in place of ttl
+    hold_time_s: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 90
+    families: tuple[str, ...] = ("ipv4", "ipv6", "ipv4-flowspec", "ipv6-flowspec")
+    profile: str = "safe"  # dialect: what the router can be told
+
+
+class BgpConfig(_Section, frozen=True):
+    """`[bgp]`: the speaker; without peers there is none."""
+
+    local_as: Annotated[int, msgspec.Meta(ge=1, le=0xFFFFFFFF)] | None = None
+    router_id: str = ""  # an IPv4 address
+    port: Port | None = 179  # to listen on; 1179 is taken where 179 is not allowed
+    listen: tuple[str, ...] = ("0.0.0.0", "::")  # noqa: S104 - routers must reach it; unknown peers are refused
+    peers: tuple[PeerText, ...] = ()
+
+
+class ScriptText(_Section, frozen=True):
+    """`[[scripts]]`: one user script."""
+
+    path: str
+    app: str = ""  # name of the application it belongs to
+    config: dict[str, Any] = {}  # what the script finds in `rt.config`
+
+
+class Config(_Section, frozen=True):
+    """The whole file."""
+
+    sflow: SflowConfig = SflowConfig()
+    engine: EngineConfig = EngineConfig()
+    geo: GeoConfig = GeoConfig()
+    rest: RestText = RestText()
+    bgp: BgpConfig = BgpConfig()
+    scripts: tuple[ScriptText, ...] = ()
+    store: str = ""  # folder of what scripts remember; empty: they forget at the end
+    events_kept: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 10_000  # and as many flow records
+    flows: dict[str, dict[str, Any]] = {}
+    thresholds: dict[str, dict[str, Any]] = {}
+    groups: dict[str, dict[str, Any]] = {}
+    maps: dict[str, dict[str, Any]] = {}
+
+
+_PROFILES = {"safe": SAFE, "rfc8955": RFC8955}
+_FAMILIES = {
+    "ipv4": Family.IPV4_UNICAST,
+    "ipv6": Family.IPV6_UNICAST,
+    "ipv4-flowspec": Family.IPV4_FLOWSPEC,
+    "ipv6-flowspec": Family.IPV6_FLOWSPEC,
+}
+
+
+def load_config(path: Path | None) -> Config:
+    """Return the configuration of a file, or the defaults; `SourceError`, `ConfigError`."""
+    if path is None:
+        return Config()
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(str(path), getattr(error, "strerror", None) or str(error)) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError("", f"{path} is not TOML: {error}") from None
+    _check_keys(raw, Config, "")
+    try:
+        config = msgspec.convert(raw, Config)
+    except msgspec.ValidationError as error:
+        raise _named(error) from None
+    _check_texts(config)
+    return msgspec.structs.replace(config, scripts=_beside(path, config.scripts), store=_path(path, config.store))
+
+
+def peers_of(config: BgpConfig) -> list[PeerConfig]:
+    """Return the peers of the speaker; `ConfigError` where something is missing or wrong."""
+    peers = []
+    for place, peer in enumerate(config.peers):
+        key = f"bgp.peers.{place + 1}"
+        local_as = peer.local_as or config.local_as
+        if local_as is None or not config.router_id:
+            raise ConfigError("bgp", "peers need local_as and router_id")
+        if peer.profile not in _PROFILES:
+            raise ConfigError(f"{key}.profile", f"{peer.profile!r} is none of {', '.join(_PROFILES)}")
+        unknown = [family for family in peer.families if family not in _FAMILIES]
+        if unknown:
+            raise ConfigError(f"{key}.families", f"{unknown[0]!r} is none of {', '.join(_FAMILIES)}")
+        known = PeerConfig(
+            address=peer.address, local_as=local_as, router_id=config.router_id, peer_as=peer.peer_as, port=peer.port,
+            local_address=peer.local_address, passive=peer.passive, md5_key=peer.md5_key, ttl=peer.ttl,
+            gtsm_hops=peer.gtsm_hops, hold_time_s=peer.hold_time_s,
+            families=tuple(_FAMILIES[family] for family in peer.families), profile=_PROFILES[peer.profile],
+        )  # fmt: skip
+        check_peer(known)
+        peers.append(known)
+    return peers
+
+
+def _check_keys(raw: Mapping[str, Any], struct: type[msgspec.Struct], above: str) -> None:
+    """Refuse keys that a section does not have, naming the nearest."""
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
+    for key, value in raw.items():
+        name = f"{above}{key}"
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, 1)
+            advice = f"did you mean {near[0]}?" if near else f"known are {', '.join(fields)}"
+            raise ConfigError(name, f"unknown key; {advice}")
+        kind = fields[key]
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(value, dict):
+            _check_keys(value, kind, f"{name}.")
+        inner = getattr(kind, "__args__", (None,))[0]
+        if isinstance(inner, type) and issubclass(inner, msgspec.Struct) and isinstance(value, list):
+            for place, row in enumerate(value):
+                if isinstance(row, dict):
+                    _check_keys(row, inner, f"{name}.{place + 1}.")
+
+
+def _named(error: msgspec.ValidationError) -> ConfigError:
+    """Return an error of msgspec's as one of ours, its path as a dotted key."""
+    reason, _, path = str(error).partition(" - at `$")
+    key = re.sub(r"\[(\d+)\]", lambda found: f".{int(found[1]) + 1}", path.rstrip("`")).lstrip(".")
+    return ConfigError(key, reason[:1].lower() + reason[1:])
+
+
+def _check_texts(config: Config) -> None:
+    kinds: tuple[tuple[str, Mapping[str, Mapping[str, Any]], Any], ...] = (
+        ("flows", config.flows, parse_definition),
+        ("thresholds", config.thresholds, parse_threshold),
+        ("groups", config.groups, parse_group),
+        ("maps", config.maps, parse_map),
+    )
+    for section, specs, parse in kinds:
+        for name, spec in specs.items():
+            try:
+                parse(name, spec)
+            except TextError as error:
+                raise ConfigError(f"{section}.{name}", str(error)) from None
+    peers_of(config.bgp)
+
+
+def _beside(path: Path, scripts: tuple[ScriptText, ...]) -> tuple[ScriptText, ...]:
+    """Return scripts whose relative paths are relative to the file."""
+    return tuple(msgspec.structs.replace(script, path=_path(path, script.path)) for script in scripts)
+
+
+def _path(path: Path, name: str) -> str:
+    return str(path.parent / name) if name else ""

@@ -1,0 +1,32 @@
+"""All kernels, to be compiled before the first packet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tidegate.data import prefixes
+from tidegate.engine import engine, source_kernels, table_kernels, text_kernels
+from tidegate.io import frames, mmsg, unwrap
+from tidegate.kernel import compile_kernels
+from tidegate.wire.sflow import columns
+
+__all__ = ["ALL_KERNELS", "prepare_kernels"]
+
+ALL_KERNELS: tuple[Callable[..., Any], ...] = (
+    *columns.KERNELS,
+    *prefixes.KERNELS,
+    *text_kernels.KERNELS,
+    *table_kernels.KERNELS,
+    *source_kernels.KERNELS,
+    *engine.KERNELS,
+    *mmsg.KERNELS,
+    *frames.KERNELS,
+    *unwrap.KERNELS,
+)
+
+
+def prepare_kernels(progress: Callable[[str, int, int], None]) -> None:
+    """Compile every kernel, or load it from the cache; `progress` hears its name, how many are done, how many there are."""
+    for done, name in enumerate(compile_kernels(ALL_KERNELS)):
+        progress(name, done, len(ALL_KERNELS))

@@ -1,0 +1,83 @@
+"""What live and replayed runs have in common: shards and the analyzer, set up from one configuration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from tidegate.apps.analyzer import Analyzer
+from tidegate.apps.config import Config, GeoConfig
+from tidegate.apps.script_host import ScriptFile
+from tidegate.apps.shard import Shard
+from tidegate.data.address import parse_prefix
+from tidegate.data.geo import AsnAttribute, CountryAttribute
+from tidegate.engine.engine import Engine
+from tidegate.engine.lookups import Lookups
+from tidegate.errors import ConfigError
+from tidegate.io.mmdb import load_asn, load_country
+from tidegate.wire.sflow.columns import AgentFilter, Decoder
+
+__all__ = ["build_analyzer", "script_files"]
+
+_ALL = (1 << 128) - 1
+_LOW = (1 << 64) - 1
+
+
+def build_analyzer(config: Config, *, shards: int, now_ns: Callable[[], int]) -> tuple[Analyzer, list[Shard]]:
+    """Return the analyzer with its shards, everything that the configuration defines already put."""
+    seed = int.from_bytes(os.urandom(8), "big")
+    lookups = _lookups(config.geo)
+    agents = _agent_filter(config.sflow.agents)
+    analyzer = Analyzer(now_ns=now_ns, log_size=config.events_kept)
+    made = [
+        Shard(
+            str(number),
+            Decoder(seed=seed, agents=agents),
+            Engine(config.engine, lookups, seed=seed),
+            analyzer.publish,
+        )
+        for number in range(shards)
+    ]
+    analyzer.use(made)
+    for name, spec in config.groups.items():
+        analyzer.set_group(name, spec)
+    for name, spec in config.maps.items():
+        analyzer.set_map(name, spec)
+    for name, spec in config.flows.items():
+        analyzer.set_flow(name, spec)
+    for name, spec in config.thresholds.items():
+        analyzer.set_threshold(name, spec)
+    return analyzer, made
+
+
+def script_files(config: Config, extra: tuple[Path, ...]) -> list[ScriptFile]:
+    """Return the scripts of the configuration and those given beside it."""
+    files = [ScriptFile(Path(script.path), script.app, script.config) for script in config.scripts]
+    return files + [ScriptFile(path) for path in extra]
+
+
+def _lookups(geo: GeoConfig) -> Lookups:
+    lookups = Lookups()
+    for country in CountryAttribute if geo.country else ():
+        lookups = lookups.with_countries(country, load_country(Path(geo.country), country))
+    for system in AsnAttribute if geo.asn else ():
+        lookups = lookups.with_systems(system, load_asn(Path(geo.asn), system))
+    return lookups
+
+
+def _agent_filter(texts: tuple[str, ...]) -> AgentFilter | None:
+    if not texts:
+        return None
+    networks, masks = [], []
+    for text in texts:
+        try:
+            words, length = parse_prefix(text)
+        except ValueError as error:
+            raise ConfigError("sflow.agents", str(error)) from None
+        mask = _ALL << (128 - length) & _ALL
+        networks.append(words)
+        masks.append((mask >> 64, mask & _LOW))
+    return AgentFilter(np.array(networks, np.uint64), np.array(masks, np.uint64))

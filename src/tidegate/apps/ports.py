@@ -1,0 +1,88 @@
+"""The speaker and the script host in the shapes that REST asks for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import msgspec
+
+from tidegate.apps import script_http
+from tidegate.apps.script_host import ScriptHost
+from tidegate.control.blackhole import format_unicast, parse_unicast, unicast_key
+from tidegate.control.flowspec import flow_key, format_flow, parse_flow
+from tidegate.io.bgp import Speaker
+from tidegate.web.backend import NeighborInfo, ScriptReply, ScriptRequest, ScriptStatus
+
+__all__ = ["RestScripts", "RestSpeaker"]
+
+_NOT_FOUND = 404
+
+
+class RestSpeaker:
+    """`tidegate.web.backend.Announcer` over a speaker on the same event loop."""
+
+    def __init__(self, speaker: Speaker) -> None:
+        self._speaker = speaker
+
+    def neighbors(self) -> list[NeighborInfo]:
+        """Return the neighbours."""
+        names = {field.name for field in msgspec.structs.fields(NeighborInfo)}
+        return [
+            NeighborInfo(**{name: getattr(status, name) for name in names if hasattr(status, name)})
+            for status in self._speaker.neighbors()
+        ]
+
+    def flows(self, router: str) -> list[dict[str, object]]:
+        """Return the FlowSpec rules wanted at a neighbour."""
+        return [dict(format_flow(flow)) for flow in self._speaker.flows(router)]
+
+    def announce_flow(self, router: str, rule: Mapping[str, object]) -> None:
+        """Want a FlowSpec rule."""
+        self._speaker.announce(router, parse_flow(rule))
+
+    def withdraw_flow(self, router: str, rule: Mapping[str, object]) -> bool:
+        """Want a rule no more."""
+        return self._speaker.withdraw(router, flow_key(rule))
+
+    def routes(self, router: str) -> list[dict[str, object]]:
+        """Return the unicast routes wanted at a neighbour."""
+        return [dict(format_unicast(route)) for route in self._speaker.routes(router)]
+
+    def announce_route(self, router: str, route: Mapping[str, object]) -> None:
+        """Want a unicast route."""
+        self._speaker.announce(router, parse_unicast(route))
+
+    def withdraw_route(self, router: str, prefix: str) -> bool:
+        """Want a route no more."""
+        return self._speaker.withdraw(router, unicast_key(prefix))
+
+
+class RestScripts:
+    """`tidegate.web.backend.ScriptHost` over the script host, whose answers come from the scripts' own threads."""
+
+    def __init__(self, host: ScriptHost) -> None:
+        self._host = host
+
+    def scripts(self) -> dict[str, ScriptStatus]:
+        """Return the scripts."""
+        names = [field.name for field in msgspec.structs.fields(ScriptStatus)]
+        return {
+            name: ScriptStatus(**{part: getattr(one, part) for part in names})
+            for name, one in self._host.status().items()
+        }
+
+    async def request(self, app: str, file: str, request: ScriptRequest) -> ScriptReply | None:
+        """Ask a script's handler."""
+        call = script_http.HttpCall(
+            request.method,
+            request.path,
+            {name: tuple(texts) for name, texts in request.query.items()},
+            request.body,
+            request.format,
+        )
+        try:
+            value = await asyncio.wrap_future(self._host.ask(app, file, call))
+        except script_http.HttpError as error:
+            return None if error.status == _NOT_FOUND else ScriptReply(error.reason, error.status)
+        return ScriptReply(value)

@@ -1,0 +1,223 @@
+"""The command line: arguments in, one function a command; the work is in `tidegate.apps`."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from tidegate import __version__
+from tidegate.errors import TidegateError
+
+__all__ = ["main"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+_FILE = click.Path(path_type=Path)
+_URL = "http://127.0.0.1:8008"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tidegate")
+def cli() -> None:
+    """Real-time network telemetry and control: sFlow in, decisions in milliseconds, BGP FlowSpec out."""
+
+
+@cli.command()
+@click.option("--config", "config_path", type=_FILE, help="Configuration file (TOML).")
+@click.option("--script", "scripts", type=_FILE, multiple=True, help="A Python file with setup(rt); may be repeated.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
+def run(config_path: Path | None, scripts: tuple[Path, ...], log_level: str) -> None:
+    """Collect, analyse, control: sFlow on port 6343, REST on 127.0.0.1:8008."""
+    import asyncio
+
+    from tidegate.apps.collector import Running, run_collector
+    from tidegate.apps.config import load_config
+    from tidegate.apps.terminal import compile_with_progress, set_up_log
+    from tidegate.io.clock import SystemClock
+
+    set_up_log(log_level)
+    config = load_config(config_path)
+    compile_with_progress()
+
+    def ready(running: Running) -> None:
+        ports = ", ".join(str(port) for port in sorted(set(running.sflow_ports)))
+        click.echo(f"sFlow on UDP port {ports}", err=True)
+        click.echo(f"REST on {running.rest_url}" if running.rest_url else "REST is off", err=True)
+        if running.bgp_ports:
+            click.echo(f"BGP on TCP port {', '.join(map(str, sorted(set(running.bgp_ports))))}", err=True)
+
+    asyncio.run(run_collector(config, scripts=scripts, clock=SystemClock(), ready=ready))
+
+
+@cli.command()
+@click.argument("captures", nargs=-1, required=True, type=_FILE)
+@click.option("--config", "config_path", type=_FILE, help="Configuration file (TOML).")
+@click.option("--script", "scripts", type=_FILE, multiple=True, help="A Python file with setup(rt); may be repeated.")
+@click.option("--speed", default="max", show_default=True, help="max, or a multiple of real time such as 1 or 10.")
+@click.option("--json", "as_json", is_flag=True, help="Events and flow records as JSON lines on standard output.")
+def replay(
+    captures: tuple[Path, ...], config_path: Path | None, scripts: tuple[Path, ...], speed: str, *, as_json: bool
+) -> None:
+    """Run recordings (pcap, pcapng, raw datagrams) through the same analytics, in the time of the recording."""
+    from tidegate.apps.config import load_config
+    from tidegate.apps.replay import Told
+    from tidegate.apps.replay import replay as play
+    from tidegate.apps.terminal import compile_with_progress, progress_bar, set_up_log, show_replayed
+    from tidegate.io.clock import SystemClock
+
+    set_up_log("warning")
+    config = load_config(config_path)
+    compile_with_progress()
+    with progress_bar("replaying") as progress:
+        told = Told(event=_printer(as_json=as_json), record=_printer(as_json=as_json), progress=progress)
+        result = play(captures, config, scripts=scripts, speed=_speed(speed), clock=SystemClock(), told=told)
+    show_replayed(result)
+
+
+def _printer(*, as_json: bool) -> Callable[[msgspec.Struct], None]:
+    if as_json:
+        return lambda one: click.echo(msgspec.json.encode(one))
+    return lambda one: click.echo(" ".join(f"{name}={value}" for name, value in msgspec.to_builtins(one).items()))
+
+
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed < float("inf"):
+        raise click.BadParameter(f"{text!r} is neither max nor a number above 0", param_hint="--speed")
+    return speed
+
+
+@cli.command()
+@click.argument("captures", nargs=-1, required=True, type=_FILE)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a datagram.")
+def decode(captures: tuple[Path, ...], *, as_json: bool) -> None:
+    """Print every sample and record of recordings (pcap, pcapng, raw datagrams)."""
+    from tidegate.apps.decode import decoded_objects, text_lines
+
+    for shown in decoded_objects(captures):
+        if as_json:
+            click.echo(msgspec.json.encode(shown))
+        else:
+            for line in text_lines(shown):
+                click.echo(line)
+
+
+@cli.command()
+@click.argument("names", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="Machine and results as one JSON object.")
+@click.option("--strict", is_flag=True, help="Exit with 1 where a bar is missed.")
+def bench(names: tuple[str, ...], *, as_json: bool, strict: bool) -> None:
+    """Run the benchmarks of the source tree."""
+    from tidegate.apps.bench import run_benchmarks
+
+    sys.exit(run_benchmarks(names, as_json=as_json, strict=strict))
+
+
+@cli.command()
+@click.option("--keep", is_flag=True, help="Keep the collector running at the end, until interrupted.")
+def demo(*, keep: bool) -> None:
+    """Show the closed loop on this machine: background traffic, an attack, its detection and the FlowSpec rule."""
+    from tidegate.apps.demo import run_demo
+    from tidegate.apps.terminal import compile_with_progress
+
+    compile_with_progress()
+    sys.exit(run_demo(keep=keep))
+
+
+def _instance(command: F) -> F:
+    """Add the options of commands that ask a running instance."""
+    command = click.option("--url", default=_URL, show_default=True, envvar="TIDEGATE_URL", help="Its REST address.")(
+        command
+    )
+    command = click.option("--token", default="", envvar="TIDEGATE_TOKEN", help="Its token, where it needs one.")(
+        command
+    )
+    return click.option("--json", "as_json", is_flag=True, help="JSON lines.")(command)
+
+
+@cli.command()
+@click.argument("name", required=False)
+@click.option("--agents", default="ALL", show_default=True, help="Agent addresses, separated by commas.")
+@click.option("--most", default=20, show_default=True, help="How many flows.")
+@click.option("--mode", type=click.Choice(["max", "sum", "avg"]), default="max", show_default=True)
+@_instance
+def flows(name: str | None, agents: str, most: int, mode: str, url: str, token: str, *, as_json: bool) -> None:  # noqa: PLR0913 - click's options
+    """Show the largest flows of definition NAME in a running instance, or its definitions."""
+    from tidegate.apps.terminal import show_rows
+    from tidegate.io.client import Client
+
+    client = Client(url, token)
+    if name is None:
+        definitions = client.get("flow", "json")
+        rows = [{"name": key, **spec} for key, spec in definitions.items()] if isinstance(definitions, dict) else []
+    else:
+        found = client.get("activeflows", agents, name, "json", maxFlows=most, aggMode=mode)
+        rows = found if isinstance(found, list) else []
+    show_rows(rows, as_json=as_json)
+
+
+@cli.command()
+@click.option("--follow", is_flag=True, help="Wait for new ones, until interrupted.")
+@click.option("--most", default=20, show_default=True, help="How many of those there are.")
+@click.option("--threshold", "thresholds", multiple=True, help="Of this threshold alone; may be repeated.")
+@_instance
+def events(*, follow: bool, most: int, thresholds: tuple[str, ...], url: str, token: str, as_json: bool) -> None:
+    """Show the events of a running instance, oldest first."""
+    from tidegate.apps.terminal import show_rows
+    from tidegate.io.client import Client
+
+    client = Client(url, token)
+    wanted = list(thresholds) or None
+    last = -1
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            wait = 60 if follow and last >= 0 else 0
+            found = client.get(
+                "events", "json", wait_s=wait, eventID=last, maxEvents=most, timeout=wait, thresholdID=wanted
+            )
+            rows = found[::-1] if isinstance(found, list) else []
+            show_rows(rows, as_json=as_json, table=not follow)
+            last = max((row["eventID"] for row in rows), default=max(last, 0))
+            if not follow:
+                return
+
+
+@cli.command()
+@_instance
+def agents(url: str, token: str, *, as_json: bool) -> None:
+    """Show the agents that a running instance hears, and what was lost on the way."""
+    from tidegate.apps.terminal import show_rows
+    from tidegate.io.client import Client
+
+    found = Client(url, token).get("agents", "json")
+    show_rows(
+        [{"agent": name, **info} for name, info in found.items()] if isinstance(found, dict) else [], as_json=as_json
+    )
+
+
+@contextlib.contextmanager
+def _errors_told() -> Iterator[None]:
+    try:
+        yield
+    except TidegateError as error:
+        click.echo(f"tidegate: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:  # whoever read our output has enough
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def main() -> None:
+    """Run the command line."""
+    with _errors_told():
+        cli()
