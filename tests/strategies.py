@@ -7,7 +7,7 @@ brings an array or a record of its own.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
@@ -147,12 +147,6 @@ def headers() -> SearchStrategy[bytes]:
     return cut | damaged(frames()) | st.binary(max_size=96)
 
 
-def _meta(alias: object) -> xdr.Xdr:
-    kind = get_args(alias)[1]
-    assert isinstance(kind, xdr.Xdr)
-    return kind
-
-
 _BY_TYPE: list[tuple[object, SearchStrategy[Any]]] = [
     (xdr.U32, U32),
     (xdr.I32, I32),
@@ -198,7 +192,7 @@ def _field(record: type[msgspec.Struct], attribute: str, kind: xdr.Xdr) -> Searc
     special = _special().get((record, attribute)) if record.__name__ not in _PLAIN else None
     if special is not None:
         return special
-    return next(strategy for alias, strategy in _BY_TYPE if _meta(alias) is kind)
+    return next(strategy for alias, strategy in _BY_TYPE if xdr.kind_of(alias) is kind)
 
 
 _PLAIN = {"SampledEthernet", "SampledIpv4", "SampledIpv6", "AsPathSegment", "Lane", "HostAdapter"} | {

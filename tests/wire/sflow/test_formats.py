@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import get_args
 
 import msgspec
 import pytest
@@ -18,7 +17,7 @@ TABLES = {"flow": FLOW_RECORDS, "counter": COUNTER_RECORDS}
 ROWS = [row for table in TABLES.values() for row in table.values()]
 
 SIZES = {
-    get_args(alias)[1]: size
+    xdr.kind_of(alias): size
     for alias, size in (
         (xdr.U32, 4), (xdr.I32, 4), (xdr.U64, 8), (xdr.FLOAT, 4), (xdr.MAC, 8), (xdr.IP4, 4), (xdr.IP6, 16),
         (xdr.BYTES4, 4), (xdr.BYTES16, 16),

@@ -13,14 +13,18 @@ from collections.abc import Mapping
 from tidegate.errors import DecodeError, EncodeError
 from tidegate.wire.cursor import Reader, Writer
 from tidegate.wire.sflow.samples import Metric, Rtflow, Rtmetric
-from tidegate.wire.sflow.xdr import Xdr, types
+from tidegate.wire.sflow.xdr import DOUBLE, FLOAT, IP4, IP6, MAC6, STRING, U32, U64, Xdr, kind_of
 
 __all__ = ["RTFLOW_TYPES", "RTMETRIC_TYPES", "read_rtflow", "read_rtmetric", "write_rtflow", "write_rtmetric"]
 
-_STRING, _U32, _U64, _FLOAT, _DOUBLE, _IP4, _IP6, _MAC6 = types()
+_STRING = kind_of(STRING)
 
-RTMETRIC_TYPES: dict[int, Xdr] = {0: _STRING, 1: _U32, 2: _U64, 3: _U32, 4: _U64, 5: _FLOAT, 6: _DOUBLE}
-RTFLOW_TYPES: dict[int, Xdr] = {0: _STRING, 1: _MAC6, 2: _IP4, 3: _IP6, 4: _U32, 5: _U64, 6: _FLOAT, 7: _DOUBLE}
+RTMETRIC_TYPES: dict[int, Xdr] = {
+    number: kind_of(alias) for number, alias in enumerate((STRING, U32, U64, U32, U64, FLOAT, DOUBLE))
+}
+RTFLOW_TYPES: dict[int, Xdr] = {
+    number: kind_of(alias) for number, alias in enumerate((STRING, MAC6, IP4, IP6, U32, U64, FLOAT, DOUBLE))
+}
 
 
 def read_rtmetric(reader: Reader) -> Rtmetric:

@@ -13,7 +13,7 @@ import math
 import struct
 from collections.abc import Callable
 from functools import cache
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import msgspec
 
@@ -25,6 +25,7 @@ __all__ = [
     "ADDRESS",
     "BYTES4",
     "BYTES16",
+    "DOUBLE",
     "FLOAT",
     "HEADER",
     "I32",
@@ -32,6 +33,7 @@ __all__ = [
     "IP4",
     "IP6",
     "MAC",
+    "MAC6",
     "MACS",
     "OPAQUE",
     "REST",
@@ -42,6 +44,7 @@ __all__ = [
     "U64",
     "Xdr",
     "array",
+    "kind_of",
     "layout",
     "nested",
     "read_address",
@@ -49,11 +52,11 @@ __all__ = [
     "show_address",
     "show_struct",
     "show_text",
-    "types",
     "write_address",
     "write_struct",
 ]  # fmt: skip
 
+_SINGLE_MAX = 3.4e38  # what rounds to more does not fit a single
 TEXT_CAP = 255  # octets of a string that outputs show
 
 
@@ -187,15 +190,16 @@ def show_single(value: float) -> float | None:
     return next((number for number in shorter if abs(number) < _SINGLE_MAX and _single(number) == value), value)
 
 
-_SINGLE_MAX = 3.4e38  # what rounds to more does not fit a single
-
-
 def _single(value: float) -> float:
     return float(struct.unpack(">f", struct.pack(">f", value))[0])
 
 
 def _hex(value: bytes) -> str:
     return value.hex()
+
+
+def _hex_upper(value: bytes) -> str:
+    return value.hex().upper()
 
 
 def array(element: type[msgspec.Struct] | Xdr) -> Xdr:
@@ -246,26 +250,23 @@ def _read_f64(reader: Reader) -> float:
     return float(struct.unpack(">d", reader.take(8))[0])
 
 
-def types() -> tuple[Xdr, ...]:
-    """Return string, u32, u64, float, double, IPv4, IPv6 and a MAC without padding, for lists typed at run time."""
-    double = Xdr(_read_f64, lambda writer, value: writer.put(struct.pack(">d", value)), show_double)
-    return (
-        Xdr(_read_opaque, _write_opaque, show_text),
-        Xdr(Reader.u32, Writer.u32),
-        Xdr(Reader.u64, Writer.u64),
-        Xdr(Reader.f32, Writer.f32, show_single),
-        double,
-        Xdr(*_fixed(4), show_address),
-        Xdr(*_fixed(16), show_address),
-        Xdr(*_fixed(6), lambda value: value.hex().upper()),
-    )
+def _write_f64(writer: Writer, value: float) -> None:
+    writer.put(struct.pack(">d", value))
+
+
+def kind_of(alias: object) -> Xdr:
+    """Return the type that an annotation such as `U32` carries."""
+    kind = get_args(alias)[1]
+    if not isinstance(kind, Xdr):
+        raise TypeError(f"{alias} carries no XDR type")
+    return kind
 
 
 U32 = Annotated[int | None, Xdr(Reader.u32, Writer.u32)]
 I32 = Annotated[int | None, Xdr(Reader.i32, Writer.i32)]
 U64 = Annotated[int | None, Xdr(Reader.u64, Writer.u64)]
 FLOAT = Annotated[float | None, Xdr(Reader.f32, Writer.f32, show_single)]
-MAC = Annotated[bytes | None, Xdr(*_fixed(6, pad=2), lambda value: value.hex().upper())]
+MAC = Annotated[bytes | None, Xdr(*_fixed(6, pad=2), _hex_upper)]
 IP4 = Annotated[bytes | None, Xdr(*_fixed(4), show_address)]
 IP6 = Annotated[bytes | None, Xdr(*_fixed(16), show_address)]
 ADDRESS = Annotated[bytes | None, Xdr(read_address, write_address, show_address)]
@@ -277,4 +278,6 @@ HEADER = Annotated[bytes | None, Xdr(_read_header, _write_opaque, _hex)]
 REST = Annotated[bytes | None, Xdr(Reader.rest, Writer.put, _hex)]  # up to the end of the record
 U32S = Annotated[tuple[int, ...] | None, array(Xdr(Reader.u32, Writer.u32))]
 I32S = Annotated[tuple[int, ...] | None, array(Xdr(Reader.i32, Writer.i32))]
-MACS = Annotated[tuple[bytes, ...] | None, array(Xdr(*_fixed(6, pad=2), lambda value: value.hex().upper()))]
+DOUBLE = Annotated[float | None, Xdr(_read_f64, _write_f64, show_double)]
+MAC6 = Annotated[bytes | None, Xdr(*_fixed(6), _hex_upper)]  # without padding, in rtflow samples only
+MACS = Annotated[tuple[bytes, ...] | None, array(Xdr(*_fixed(6, pad=2), _hex_upper))]
