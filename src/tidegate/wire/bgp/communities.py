@@ -23,6 +23,7 @@ from tidegate.errors import EncodeError
 from tidegate.wire.cursor import Reader, Writer
 
 __all__ = [
+    "IPV6_EXTENDED_OCTETS",
     "Action",
     "InterfaceSet",
     "LargeCommunity",

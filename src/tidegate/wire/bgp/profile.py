@@ -75,6 +75,8 @@ def adapt(route: Route, profile: Profile) -> dict[RouteKey, Route]:
     _check_actions(route, profile)
     if len(route.rule.components) > profile.max_components:
         raise _refusal(route, f"{len(route.rule.components)} components, over {profile.max_components},", profile)
+    if all(_is_plain(component, profile) for component in route.rule.components):
+        return dict((_part(route, route.rule.components, key, profile),))
     choices = [tuple(_fit(component, route, profile)) for component in route.rule.components]
     parts = math.prod(len(choice) for choice in choices)
     _check_parts(route, parts, profile)
@@ -115,6 +117,21 @@ def _refusal(route: FlowRoute, part: str, profile: Profile) -> Inexpressible:
     first = route.rule.components[0]
     subject = f"the rule for {first.prefix}" if isinstance(first, PrefixComponent) else "the rule"
     return Inexpressible(subject, part, f"peer profile {profile.name}")
+
+
+def _is_plain(component: Component, profile: Profile) -> bool:
+    """Tell whether a component may go as it is."""
+    match component:
+        case PrefixComponent(offset=offset):
+            return not offset or profile.ipv6_offset
+        case BitmaskComponent(ops=bits):
+            return len(bits) <= profile.max_pairs
+        case NumericComponent(ops=ops):
+            label = component.type is ComponentType.FLOW_LABEL
+            widths = profile.label_octets if label else KINDS[component.type].widths
+            return len(ops) <= profile.max_pairs and all(
+                op.width in widths and _allowed(op.comparison, profile) for op in ops
+            )
 
 
 def _fit(component: Component, route: FlowRoute, profile: Profile) -> Iterator[Component]:

@@ -9,6 +9,7 @@ Answers for: RFC 4271 section 3.2 (Adj-RIB-Out), RFC 4724 section 2 (End-of-RIB 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 import msgspec
 
@@ -17,13 +18,14 @@ from tidegate.units import Asn
 from tidegate.wire.bgp.constants import Family
 from tidegate.wire.bgp.open import Negotiated
 from tidegate.wire.bgp.profile import Profile, adapt
-from tidegate.wire.bgp.routes import Route, RouteKey, route_key
-from tidegate.wire.bgp.update import encode_announce, encode_end_of_rib, encode_withdraw
+from tidegate.wire.bgp.routes import FlowRoute, Route, RouteKey, route_key
+from tidegate.wire.bgp.update import encode_announce, encode_common, encode_end_of_rib, encode_withdraw
 
 __all__ = ["Outgoing", "RibOut"]
 
 # the tightest session a route may meet: an external one without extended messages or four-octet ASes
-_TIGHTEST = Negotiated(Asn(1), Asn(2), 1, 0, frozenset(Family), four_octet_as=False)
+_MOST_COMMON: Final = 1024  # blocks of attributes kept; then all are made anew
+_TIGHTEST: Final = Negotiated(Asn(1), Asn(2), 1, 0, frozenset(Family), four_octet_as=False)
 
 
 class Outgoing(msgspec.Struct, frozen=True):
@@ -47,6 +49,7 @@ class RibOut:
         self._unsaid: dict[RouteKey, None] = {}  # an ordered set of wire routes
         self._said: set[RouteKey] = set()
         self._markers: list[Family] = []
+        self._common: dict[tuple[object, ...], bytes] = {}
 
     def __len__(self) -> int:
         return len(self.wanted)
@@ -69,7 +72,7 @@ class RibOut:
             raise Inexpressible("the route", f"more than {self._most} routes", f"peer {self._peer}")
         parts = adapt(route, self._profile)
         for name, part in parts.items():
-            encode_announce(part, name, _TIGHTEST)
+            self._encode(part, name, _TIGHTEST)
         self._release(key, keep=parts)
         self.wanted[key] = route
         self._parts[key] = tuple(parts)
@@ -130,11 +133,24 @@ class RibOut:
             return None
         if owners:
             self._said.add(key)
-            return Outgoing(encode_announce(next(reversed(owners.values())), key, negotiated), tuple(owners))
+            return Outgoing(self._encode(next(reversed(owners.values())), key, negotiated), tuple(owners))
         if key not in self._said:
             return None
         self._said.remove(key)
         return Outgoing(encode_withdraw(key, negotiated), (key,))
+
+    def _encode(self, route: Route, key: RouteKey, negotiated: Negotiated) -> bytes:
+        """Return the UPDATE of a route; rules that do the same share the octets of their attributes."""
+        if not isinstance(route, FlowRoute):
+            return encode_announce(route, key, negotiated)
+        alike = (negotiated, route.actions, route.communities, route.large, route.local_pref)
+        common = self._common.get(alike)
+        if common is None:
+            common = encode_common(route, negotiated)
+            if len(self._common) >= _MOST_COMMON:
+                self._common.clear()
+            self._common[alike] = common
+        return encode_announce(route, key, negotiated, common=common)
 
     def _release(self, key: RouteKey, *, keep: Iterable[RouteKey]) -> None:
         for name in self._parts.get(key, ()):

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Final
 
 import msgspec
+from msgspec import structs
 
 from tidegate.errors import DecodeError, EncodeError, SessionReset
 from tidegate.wire.bgp.attributes import (
@@ -27,7 +28,7 @@ from tidegate.wire.bgp.attributes import (
     decode_attributes,
     encode_attributes,
 )
-from tidegate.wire.bgp.communities import encode_action
+from tidegate.wire.bgp.communities import IPV6_EXTENDED_OCTETS, encode_action
 from tidegate.wire.bgp.constants import (
     Afi,
     AttributeCode,
@@ -52,6 +53,7 @@ __all__ = [
     "Update",
     "decode_update",
     "encode_announce",
+    "encode_common",
     "encode_end_of_rib",
     "encode_withdraw",
 ]
@@ -207,7 +209,7 @@ def _react(update: Update) -> Update:
         reason = f"{worst.part}: {worst.reason}"
         raise SessionReset(ErrorCode.UPDATE, UpdateError.ATTRIBUTE_LIST, reason=reason)
     withdrawn = update.withdrawn + tuple(RouteGroup(routes.family, routes.destinations) for routes in update.announced)
-    return msgspec.structs.replace(update, announced=(), withdrawn=withdrawn)
+    return structs.replace(update, announced=(), withdrawn=withdrawn)
 
 
 def _merge_as4(attributes: Attributes, negotiated: Negotiated) -> Attributes:
@@ -224,7 +226,7 @@ def _merge_as4(attributes: Attributes, negotiated: Negotiated) -> Attributes:
         ordered = segment.type is SegmentType.SEQUENCE
         lead.append(Segment(segment.type, segment.asns[:surplus]) if ordered else segment)
         surplus -= _hops((segment,))
-    return msgspec.structs.replace(attributes, as_path=(*lead, *attributes.as4_path))
+    return structs.replace(attributes, as_path=(*lead, *attributes.as4_path))
 
 
 def _hops(path: Iterable[Segment]) -> int:
@@ -232,11 +234,22 @@ def _hops(path: Iterable[Segment]) -> int:
     return sum(_HOPS[segment.type](segment.asns) for segment in path)
 
 
-def encode_announce(route: Route, key: RouteKey, negotiated: Negotiated) -> bytes:
-    """Return the UPDATE that announces one route, whose key is `key`; `EncodeError` where a value does not fit."""
-    attributes = _attributes(route, key, negotiated)
-    plain = key.nlri if key.family is Family.IPV4_UNICAST else b""
-    return _frame(b"", encode_attributes(attributes, negotiated), plain, negotiated)
+def encode_common(route: Route, negotiated: Negotiated) -> bytes:
+    """Return the attributes that do not name the destination: routes that differ in that alone share them."""
+    return encode_attributes(_attributes(route, negotiated), negotiated)
+
+
+def encode_announce(route: Route, key: RouteKey, negotiated: Negotiated, *, common: bytes | None = None) -> bytes:
+    """Return the UPDATE that announces one route; `EncodeError` where a value does not fit.
+
+    `key` is the route's key and `common` its `encode_common`, for callers who have them already.
+    """
+    rest = encode_common(route, negotiated) if common is None else common
+    if key.family is Family.IPV4_UNICAST:
+        return _frame(b"", rest, key.nlri, negotiated)
+    reach = MpReach(key.family.afi, key.family.safi, route.next_hop, key.nlri)
+    first = encode_attributes(Attributes(mp_reach=reach), negotiated)  # RFC 7606 5.1
+    return _frame(b"", first + rest, b"", negotiated)
 
 
 def encode_withdraw(key: RouteKey, negotiated: Negotiated) -> bytes:
@@ -265,7 +278,7 @@ def _frame(withdrawn: bytes, attributes: bytes, nlri: bytes, negotiated: Negotia
     return frame(MessageType.UPDATE, out.bytes(), limit=negotiated.limit)
 
 
-def _attributes(route: Route, key: RouteKey, negotiated: Negotiated) -> Attributes:
+def _attributes(route: Route, negotiated: Negotiated) -> Attributes:
     path = _path(route, negotiated)
     local_pref = _DEFAULT_LOCAL_PREF if route.local_pref is None else route.local_pref
     old = not negotiated.four_octet_as and any(asn >= 1 << 16 for segment in path for asn in segment.asns)
@@ -279,31 +292,12 @@ def _attributes(route: Route, key: RouteKey, negotiated: Negotiated) -> Attribut
     )
     match route:
         case UnicastRoute():
-            return _unicast(common, route, key)
+            next_hop = route.next_hop if route.prefix.afi is Afi.IPV4 else None
+            return structs.replace(common, origin=route.origin, med=route.med, next_hop=next_hop)
         case FlowRoute():
-            return _flow(common, route, key)
-
-
-def _unicast(common: Attributes, route: UnicastRoute, key: RouteKey) -> Attributes:
-    plain = key.family is Family.IPV4_UNICAST
-    reach = MpReach(Afi.IPV6, Safi.UNICAST, route.next_hop, key.nlri)
-    return msgspec.structs.replace(
-        common,
-        origin=route.origin,
-        med=route.med,
-        next_hop=route.next_hop if plain else None,
-        mp_reach=None if plain else reach,
-    )
-
-
-def _flow(common: Attributes, route: FlowRoute, key: RouteKey) -> Attributes:
-    widths = [len(encode_action(action)) for action in route.actions]
-    return msgspec.structs.replace(
-        common,
-        mp_reach=MpReach(key.family.afi, key.family.safi, route.next_hop, key.nlri),
-        extended=tuple(action for action, width in zip(route.actions, widths, strict=True) if width == 8),
-        ipv6_extended=tuple(action for action, width in zip(route.actions, widths, strict=True) if width == 20),
-    )
+            wide = tuple(action for action in route.actions if len(encode_action(action)) == IPV6_EXTENDED_OCTETS)
+            short = tuple(action for action in route.actions if action not in wide)
+            return structs.replace(common, extended=short, ipv6_extended=wide)
 
 
 def _path(route: Route, negotiated: Negotiated) -> tuple[Segment, ...]:
