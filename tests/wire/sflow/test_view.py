@@ -110,6 +110,8 @@ def test_samples_of_every_other_kind() -> None:
     }
     metric = one(Rtmetric(b"a", (Metric(b"b", 2, 1 << 40), Metric(b"c", 0, b"d"))))
     assert metric["metrics"] == [{"name": "b", "type": 2, "value": 1 << 40}, {"name": "c", "type": 0, "value": "d"}]
+    unlimited = one(Rtmetric(b"a", (Metric(b"b", 6, float("inf")), Metric(b"c", 6, 0.1))))
+    assert unlimited["metrics"] == [{"name": "b", "type": 6, "value": None}, {"name": "c", "type": 6, "value": 0.1}]
     flow = one(Rtflow(b"a", 1, 2, (Metric(b"b", 2, bytes([10, 0, 0, 1])), Metric(b"m", 1, b"\x02" * 6))))
     assert flow["flow_fields"] == [
         {"name": "b", "type": 2, "value": "10.0.0.1"},
