@@ -52,6 +52,11 @@ class FakeBackend:
         self.watchers: list[Callable[[], None]] = []
         self.lock = threading.Lock()
 
+    def clear(self) -> None:
+        """Forget all but who watches."""
+        watchers = self.watchers
+        vars(self).update(vars(FakeBackend()) | {"watchers": watchers})
+
     def version(self) -> str:
         return "0.1-7"
 

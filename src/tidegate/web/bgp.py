@@ -19,10 +19,11 @@ from tidegate.web.replies import bad_text, not_found, parse_object
 __all__ = ["HANDLERS"]
 
 
-def _speaker(bgp: Announcer | None, router: str) -> Announcer:
-    """Return the speaker where `router` is one of its neighbours."""
-    if bgp is not None and _canonical(router) in {_canonical(one.address) for one in bgp.neighbors()}:
-        return bgp
+def _peer(bgp: Announcer | None, router: str) -> tuple[Announcer, str]:
+    """Return the speaker and the neighbour's own address, however `router` is written."""
+    for neighbor in () if bgp is None else bgp.neighbors():
+        if bgp is not None and _canonical(neighbor.address) == _canonical(router):
+            return bgp, neighbor.address
     raise not_found(f"BGP neighbour {router!r}" if bgp else "BGP neighbour: BGP is not configured")
 
 
@@ -42,25 +43,29 @@ def read_neighbors(bgp: Bgp) -> list[NeighborInfo]:
 @get("/bgp/flowspec/{router:str}/json", tags=["bgp"], summary="FlowSpec rules", sync_to_thread=False)
 def read_rules(router: Segment, bgp: Bgp) -> list[dict[str, object]]:
     """Return the FlowSpec rules wanted at a neighbour."""
-    return _speaker(bgp, router).flows(router)
+    speaker, peer = _peer(bgp, router)
+    return speaker.flows(peer)
 
 
 @put("/bgp/flowspec/{router:str}/json", tags=["bgp"], summary="Announce a rule", status_code=204, sync_to_thread=False)
 def put_rule(router: Segment, body: RawBody, bgp: Bgp) -> None:
     """Announce a FlowSpec rule; it replaces the one with the same match."""
-    _speaker(bgp, router).announce_flow(router, parse_object(body))
+    speaker, peer = _peer(bgp, router)
+    speaker.announce_flow(peer, parse_object(body))
 
 
 @delete("/bgp/flowspec/{router:str}/json", tags=["bgp"], summary="Withdraw a rule", sync_to_thread=False)
 def delete_rule(router: Segment, body: RawBody, bgp: Bgp) -> None:
     """Withdraw the FlowSpec rule with the match of the body, if there is one."""
-    _speaker(bgp, router).withdraw_flow(router, parse_object(body))
+    speaker, peer = _peer(bgp, router)
+    speaker.withdraw_flow(peer, parse_object(body))
 
 
 @get("/bgp/routepusher/{router:str}/json", tags=["bgp"], summary="Prefixes announced", sync_to_thread=False)
 def read_prefixes(router: Segment, bgp: Bgp) -> list[str]:
     """Return the prefixes of the unicast routes wanted at a neighbour."""
-    return [str(route["prefix"]) for route in _speaker(bgp, router).routes(router)]
+    speaker, peer = _peer(bgp, router)
+    return [str(route["prefix"]) for route in speaker.routes(peer)]
 
 
 @get(
@@ -71,8 +76,8 @@ def read_prefixes(router: Segment, bgp: Bgp) -> list[str]:
 )
 def read_route(router: Segment, address: Segment, bits: Segment, bgp: Bgp) -> Mapping[str, object]:
     """Return the unicast route of a prefix."""
-    speaker, prefix = _speaker(bgp, router), _prefix(address, bits)
-    for route in speaker.routes(router):
+    (speaker, peer), prefix = _peer(bgp, router), _prefix(address, bits)
+    for route in speaker.routes(peer):
         if ipaddress.ip_network(str(route["prefix"])) == prefix:
             return route
     raise not_found(f"route {prefix} at {router}")
@@ -87,8 +92,8 @@ def read_route(router: Segment, address: Segment, bits: Segment, bgp: Bgp) -> Ma
 )
 def put_route(router: Segment, address: Segment, bits: Segment, body: RawBody, bgp: Bgp) -> None:
     """Announce a unicast route, such as a blackhole; it replaces the one with the same prefix."""
-    speaker, prefix = _speaker(bgp, router), _prefix(address, bits)
-    speaker.announce_route(router, {**parse_object(body), "prefix": str(prefix)})
+    (speaker, peer), prefix = _peer(bgp, router), _prefix(address, bits)
+    speaker.announce_route(peer, {**parse_object(body), "prefix": str(prefix)})
 
 
 @delete(
@@ -99,8 +104,8 @@ def put_route(router: Segment, address: Segment, bits: Segment, body: RawBody, b
 )
 def delete_route(router: Segment, address: Segment, bits: Segment, bgp: Bgp) -> None:
     """Withdraw the unicast route of a prefix, if there is one."""
-    speaker, prefix = _speaker(bgp, router), _prefix(address, bits)
-    speaker.withdraw_route(router, str(prefix))
+    (speaker, peer), prefix = _peer(bgp, router), _prefix(address, bits)
+    speaker.withdraw_route(peer, str(prefix))
 
 
 def _prefix(address: str, bits: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:

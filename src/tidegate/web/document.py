@@ -46,7 +46,7 @@ def document_handler(
     """Return the handler of `/api-docs`."""
     made: list[bytes] = []
 
-    @get("/api-docs", include_in_schema=False, media_type="application/json", sync_to_thread=False)
+    @get("/api-docs", include_in_schema=False, media_type="application/json", sync_to_thread=True)
     def read_document() -> bytes:
         """Return the OpenAPI document."""
         if not made:

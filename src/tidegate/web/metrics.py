@@ -5,7 +5,7 @@ A metric that is not known keeps its position, with `metricN` 0 and without a va
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -98,10 +98,14 @@ def _passes(request: Request[Any, Any, Any], backend: Backend, agents: str) -> S
 
 def _metrics(backend: Backend, texts: str) -> list[MetricName]:
     known = backend.flows()
-    names = split_list(texts)
-    if len(names) > _MOST:
+    return [parse_metric(text, known) for text in _asked(texts)]
+
+
+def _asked(texts: str) -> list[str]:
+    found = split_list(texts)
+    if len(found) > _MOST:
         raise bad_text(texts, f"more than {_MOST} metrics in one request")
-    return [parse_metric(name, known) for name in names]
+    return found
 
 
 def _readings(backend: Backend, agents: str, metric: MetricName, passes: SourceFilter) -> list[Reading]:
@@ -134,8 +138,9 @@ def _reply(backend: Backend, agents: str, metric: MetricName, passes: SourceFilt
 def read_dump(request: Request[Any, Any, Any], agents: Segment, metrics: Segment, backend: Instance) -> list[Cell]:
     """Return all readings of the metrics, not aggregated; `ALL` stands for all metrics."""
     passes = _passes(request, backend, agents)
-    names = ",".join(backend.flows()) if metrics == "ALL" else metrics
-    found = [_readings(backend, agents, metric, passes) for metric in _metrics(backend, names)]
+    known = backend.flows()
+    names = list(known) if metrics == "ALL" else _asked(metrics)
+    found = [_readings(backend, agents, parse_metric(name, known), passes) for name in names]
     return [_cell(reading) for readings in found for reading in readings]
 
 
@@ -152,7 +157,8 @@ def read_table(
     `sort:name:-5` among the metrics orders the rows by that column: the five largest, largest first.
     """
     passes = _passes(request, backend, agents)
-    columns = [_column(backend, text) for text in split_list(metrics)[:_MOST]]
+    known = backend.flows()
+    columns = [_column(text, known) for text in _asked(metrics)]
     readings = [_readings(backend, agents, column.metric, passes) for column in columns]
     places = sorted({(one.agent, one.source) for column in readings for one in column})
     found = [{(one.agent, one.source): one for one in column} for column in readings]
@@ -160,12 +166,12 @@ def read_table(
     return _sorted(rows, columns)
 
 
-def _column(backend: Backend, text: str) -> _Column:
+def _column(text: str, known: Collection[str]) -> _Column:
     sorts, name = text.startswith("sort:"), text.removeprefix("sort:")
     head, colon, count = name.rpartition(":")
     if not (colon and count.removeprefix("-").isdecimal() and len(count) < 10):
         head, count = name, ""
-    return _Column(parse_metric(head, backend.flows()), sorts, int(count) if count else None)
+    return _Column(parse_metric(head, known), sorts, int(count) if count else None)
 
 
 def _cell_at(place: tuple[str, str], column: _Column, found: dict[tuple[str, str], Reading]) -> Cell:

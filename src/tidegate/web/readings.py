@@ -7,7 +7,7 @@ read at the moment of the request, so that it is never stale. Names that are no 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -49,7 +49,7 @@ class MetricName(msgspec.Struct, frozen=True):
     name: str
 
 
-def parse_metric(text: str, known: Iterable[str]) -> MetricName:
+def parse_metric(text: str, known: Collection[str]) -> MetricName:
     """Parse what a client asks for; a name that is known as a whole is not taken apart."""
     operator, colon, rest = text.partition(":")
     if not colon or (operator not in PICKS and operator not in AGGREGATES):
