@@ -160,6 +160,23 @@ def test_routes_arrive_as_sent_and_vanish_on_withdrawal(
         assert speaker.neighbor().state == "established"
 
 
+@pytest.mark.parametrize("router_id", ["10.0.0.1", "10.200.0.1"], ids=["lower", "higher"])
+@pytest.mark.parametrize("kind", DAEMONS, ids=lambda kind: kind.__name__)
+def test_one_session_stands_when_both_sides_dial(lab: Lab, kind: type[Daemon], router_id: str) -> None:
+    need(*kind.programs)
+    daemon = kind(lab, version=4, passive=False, port=179)
+    both = msgspec.structs.replace(config(4), router_id=router_id)
+    with SpeakerThread(lab, [both], port=179) as speaker:
+        daemon.start()
+        for route in ROUTES:
+            speaker.announce(route)
+        wait_for(lambda: shows(daemon, DAEMONS[kind]), "all routes as sent", show=lambda: picture(daemon, speaker))
+        assert speaker.neighbor().state == "established"
+        for route in ROUTES:
+            speaker.withdraw(route_key(route))
+        wait_for(lambda: shows_none(daemon), "withdrawal", show=lambda: picture(daemon, speaker))
+
+
 @pytest.mark.parametrize("kind", DAEMONS, ids=lambda kind: kind.__name__)
 def test_everything_is_announced_again_after_the_peer_was_restarted(lab: Lab, kind: type[Daemon]) -> None:
     need(*kind.programs)

@@ -410,6 +410,14 @@ def test_one_peer_that_cannot_be_told_does_not_keep_it_from_the_others() -> None
     assert speaker.flows("192.0.2.8") == (rule(1),)
 
 
+def test_by_default_every_address_is_listened_on() -> None:
+    async def test() -> None:
+        async with Speaker(port=0) as speaker:
+            assert len(speaker.ports) == 1 + socket.has_ipv6
+
+    run(test)
+
+
 def test_run_speaks_until_cancelled() -> None:
     async def test() -> None:
         seen = Seen()

@@ -20,7 +20,7 @@ import msgspec
 
 from tidegate.errors import ConfigError, Inexpressible
 from tidegate.io.bgp_link import Connection, Hooks, Link
-from tidegate.io.bgp_socket import apply_ttl, family_of, listen_socket, set_md5
+from tidegate.io.bgp_socket import any_addresses, apply_ttl, family_of, listen_socket, set_md5
 from tidegate.wire.bgp.constants import Family
 from tidegate.wire.bgp.peer import Peer, PeerConfig, Way
 from tidegate.wire.bgp.routes import FlowRoute, Route, RouteKey, UnicastRoute, route_key
@@ -51,7 +51,8 @@ class NeighborStatus(msgspec.Struct, frozen=True):
 class Speaker:
     """Speaks BGP with a set of peers from `async with` to its end, which is a Cease 6/2 to each of them.
 
-    `port` None listens nowhere; 0 takes a free port, see `ports`. Peers may be added and removed at any time, routes
+    `port` None listens nowhere; 0 takes a free port, see `ports`; `listen` None means every address of this machine
+    (unknown peers are refused). Peers may be added and removed at any time, routes
     announced and withdrawn at any time; what is wanted is sent when, and each time, a session comes up.
     """
 
@@ -60,13 +61,13 @@ class Speaker:
         peers: Sequence[PeerConfig] = (),
         *,
         port: int | None = 179,
-        listen: Sequence[str] = ("0.0.0.0", "::"),  # noqa: S104 - a router must reach it; unknown peers are refused
+        listen: Sequence[str] | None = None,
         hooks: Hooks | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.refused = 0
         self._port = port
-        self._listen = listen
+        self._listen = any_addresses() if listen is None else listen
         self._hooks = hooks or Hooks()
         self._jitter = jitter
         self._links: dict[str, Link] = {}
@@ -132,9 +133,10 @@ class Speaker:
         name = _canonical(config.address)
         if name in self._links:
             raise ConfigError(f"bgp.peers.{config.address}", "this address has a peer already")
-        self._links[name] = link
         if self._tasks is not None:
             self._guard(config)
+        self._links[name] = link
+        if self._tasks is not None:
             link.start()
 
     def remove_peer(self, peer: str) -> bool:
@@ -221,8 +223,8 @@ class Speaker:
 
     def _find(self, connection: Connection) -> Link | None:
         """Return the link a new connection belongs to, or None where it is not welcome."""
-        host = str(connection.transport.get_extra_info("peername")[0])
-        link = self._links.get(_canonical(host))
+        name = connection.transport.get_extra_info("peername")  # None where the peer is gone already
+        link = self._links.get(_canonical(name[0])) if name else None
         if link is None or not self._servers[0].is_serving() or not link.accept(connection):
             self.refused += 1
             return None
@@ -245,8 +247,8 @@ def _status(link: Link) -> NeighborStatus:
         peer_as=None if agreed is None else agreed.peer_as,
         router_id=None if agreed is None else str(ipaddress.IPv4Address(agreed.router_id)),
         families=() if agreed is None else tuple(family.label for family in sorted(agreed.families)),
-        received=status.received,
-        problems=status.problems,
+        received=dict(status.received),
+        problems=dict(status.problems),
         sent=link.sent,
         wanted=status.wanted,
         waiting=status.waiting,

@@ -16,6 +16,7 @@ from typing import Any, Final, assert_never
 
 import msgspec
 
+from tidegate.errors import SourceError
 from tidegate.io.bgp_socket import apply_ttl, dial_socket
 from tidegate.units import Seconds
 from tidegate.wire.bgp.peer import Peer, PeerEffect, Way
@@ -99,7 +100,10 @@ class Link:
         """Take on a connection that the peer has opened; tell whether it is welcome."""
         if not self.peer.may_accept(now()):
             return False
-        apply_ttl(connection.transport.get_extra_info("socket"), self.peer.config)
+        try:
+            apply_ttl(connection.transport.get_extra_info("socket"), self.peer.config)
+        except OSError:
+            return False  # gone already, or GTSM cannot be had: then nothing may be heard
         self.do(self.peer.evict(now()))
         return True
 
@@ -202,9 +206,10 @@ class Link:
             with dial_socket(config) as sock:
                 await loop.sock_connect(sock, (config.address, config.port))
                 await loop.create_connection(lambda: Connection(Way.OUT, self), sock=sock.dup())
-        except OSError as error:
+        except (OSError, SourceError) as error:
             self._dialling = None
-            words = os.strerror(error.errno) if error.errno else str(error)
+            number = error.errno if isinstance(error, OSError) else None
+            words = os.strerror(number) if number else str(error)
             reason = f"connecting to {config.address} port {config.port}: {words}"
             self.do(self.peer.disconnected(Way.OUT, now(), reason=reason))
 

@@ -15,7 +15,7 @@ from typing import Final
 from tidegate.errors import SourceError
 from tidegate.wire.bgp.peer import PeerConfig
 
-__all__ = ["apply_ttl", "dial_socket", "family_of", "listen_socket", "set_md5"]
+__all__ = ["any_addresses", "apply_ttl", "dial_socket", "family_of", "listen_socket", "set_md5"]
 
 # Linux numbers that the standard library does not name
 _TCP_MD5SIG: Final = 14
@@ -24,6 +24,17 @@ _IPV6_MINHOPCOUNT: Final = 73
 _BACKLOG: Final = 64
 _ADDRESS_OCTETS: Final = 128  # struct sockaddr_storage
 _KEY_OCTETS: Final = 80
+
+
+def any_addresses() -> tuple[str, ...]:
+    """Return the addresses that stand for all of this machine's, those of IPv6 only where the kernel has it."""
+    every = "0.0.0.0"  # noqa: S104 - a router must reach it; unknown peers are refused
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::", 0))
+    except OSError:
+        return (every,)
+    return (every, "::")
 
 
 def family_of(address: str) -> socket.AddressFamily:

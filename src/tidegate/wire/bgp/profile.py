@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, TypeVar, assert_never
 
 import msgspec
@@ -31,7 +32,7 @@ from tidegate.wire.bgp.flowspec import (
 )
 from tidegate.wire.bgp.routes import FlowRoute, Route, RouteKey, route_key
 
-__all__ = ["RFC8955", "SAFE", "Profile", "adapt", "value_ranges"]
+__all__ = ["PROFILES", "RFC8955", "SAFE", "Profile", "adapt", "value_ranges"]
 
 Op = TypeVar("Op", NumericOp, BitmaskOp)
 
@@ -62,6 +63,7 @@ RFC8955: Final = Profile(
     ipv6_offset=True,
     label_octets=(1, 2, 4),
 )
+PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({profile.name: profile for profile in (SAFE, RFC8955)})
 
 
 def adapt(route: Route, profile: Profile) -> dict[RouteKey, Route]:
