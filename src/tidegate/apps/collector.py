@@ -39,19 +39,21 @@ from tidegate.web.access import RestConfig
 from tidegate.web.rest import create_app, end_polls
 from tidegate.wire.bgp.routes import RouteKey
 
-__all__ = ["Running", "run_collector"]
+__all__ = ["Running", "collector", "run_collector"]
 
 _UNPRIVILEGED_BGP_PORT = 1179
 _TICK_S = 1.0
 _LOG = logging.getLogger(__name__)
 
 
-class Running(msgspec.Struct, frozen=True):
-    """Where a running collector can be reached."""
+class Running(msgspec.Struct, frozen=True, eq=False):
+    """A running collector, and where it can be reached."""
 
     sflow_ports: tuple[int, ...]
     rest_url: str | None
     bgp_ports: tuple[int, ...]
+    analyzer: Analyzer
+    speaker: Speaker | None
 
 
 class _PeerNews:
@@ -108,18 +110,27 @@ class Receiving:
 
 
 async def run_collector(
+    config: Config, *, scripts: tuple[Path, ...], clock: Clock, ready: Callable[[Running], None]
+) -> None:
+    """Run until SIGINT or SIGTERM; `SourceError` and `ConfigError` where something cannot start."""
+    stopping = _stop_on_signals()
+    async with collector(config, scripts=scripts, clock=clock) as running:
+        ready(running)
+        await stopping.wait()
+
+
+@contextlib.asynccontextmanager
+async def collector(
     config: Config,
     *,
-    scripts: tuple[Path, ...],
+    scripts: tuple[Path, ...] = (),
     clock: Clock,
-    ready: Callable[[Running], None],
     sent: Callable[[str, RouteKey, int], object] = lambda _peer, _key, _ns: None,
-) -> None:
-    """Run until SIGINT or SIGTERM; `SourceError` and `ConfigError` where something cannot start.
+) -> AsyncIterator[Running]:
+    """Run until the block ends; `SourceError` and `ConfigError` where something cannot start.
 
     `sent` is called on the event loop when an UPDATE with a route was written: peer, key, wall-clock nanoseconds.
     """
-    stopping = _stop_on_signals()
     analyzer, shards = build_analyzer(config, shards=config.sflow.workers, now_ns=clock.time_ns)
     receiving = Receiving(config, shards, clock)
     analyzer.use(shards, receiving.statistics)
@@ -134,8 +145,7 @@ async def run_collector(
         peers.host = host
         stack.enter_context(_ticks(analyzer, clock))
         ports = tuple(receiver.address[1] for receiver in receiving.receivers)
-        ready(Running(ports, url, speaker.ports if speaker is not None else ()))
-        await stopping.wait()
+        yield Running(ports, url, speaker.ports if speaker is not None else (), analyzer, speaker)
 
 
 def _stop_on_signals() -> asyncio.Event:

@@ -112,8 +112,12 @@ class Speaker:
         for link in links:
             link.abort()
         if self._tasks is not None:
-            await self._tasks.__aexit__(kind, error, trace)
-            self._tasks = None
+            tasks, self._tasks = self._tasks, None
+            try:
+                await tasks.__aexit__(kind, error, trace)
+            except BaseExceptionGroup as group:
+                if group.exceptions != (error,):  # what the block raised is raised by itself, not as a group
+                    raise
         self._servers.clear()
         self._listeners.clear()
 
