@@ -1,7 +1,8 @@
 """How array functions are compiled: `@kernel` for those that Python calls, `@inline` for those that kernels call.
 
-Every kernel releases the interpreter lock, is cached on disk and checks each index against its array, because kernels
-read bytes that strangers send. Nothing is compiled at import: `compile_kernels` does it at start, for a literal list.
+Every kernel releases the interpreter lock, is cached on disk (`tidegate.kernel_cache`) and checks each index against
+its array, because kernels read bytes that strangers send. Nothing is compiled at import: `compile_kernels` does it at
+start, for a literal list; from then on each kernel has one signature, and other arguments are converted or refused.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any, TypeVar, cast
 import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from tidegate.kernel_cache import KernelCache
 
 __all__ = ["F64", "I32", "I64", "U8", "U64", "Flags", "compile_kernels", "inline", "kernel"]
 
@@ -25,14 +28,14 @@ Flags = NDArray[np.bool_]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_OPTIONS: Any = {"nogil": True, "cache": True, "boundscheck": True, "error_model": "numpy"}
+_OPTIONS: Any = {"nogil": True, "boundscheck": True, "error_model": "numpy"}
 
 
 def kernel(signature: str) -> Callable[[F], F]:
     """Mark an array function that Python calls; `signature` is what `compile_kernels` compiles it for."""
 
     def mark(function: F) -> F:
-        dispatcher = numba.njit(**_OPTIONS)(function)
+        dispatcher = _cached(numba.njit(**_OPTIONS)(function), function)
         dispatcher.tidegate_signature = signature
         return cast("F", dispatcher)
 
@@ -41,13 +44,20 @@ def kernel(signature: str) -> Callable[[F], F]:
 
 def inline(function: F) -> F:
     """Mark a function that only kernels call; it is compiled with them."""
-    return cast("F", numba.njit(forceinline=True, **_OPTIONS)(function))
+    return cast("F", _cached(numba.njit(forceinline=True, **_OPTIONS)(function), function))
+
+
+def _cached(dispatcher: Any, function: Callable[..., Any]) -> Any:  # noqa: ANN401 - numba's dispatchers have no type
+    if dispatcher is not function:  # they are the same where NUMBA_DISABLE_JIT is set
+        dispatcher._cache = KernelCache(function)  # noqa: SLF001 - numba lets nobody choose a cache
+    return dispatcher
 
 
 def compile_kernels(kernels: Iterable[Callable[..., Any]]) -> Iterator[str]:
     """Compile each kernel (or load it from the cache on disk), yielding its name before the work is done."""
     for function in kernels:
         yield function.__name__
-        compile_now = getattr(function, "compile", None)  # absent when NUMBA_DISABLE_JIT is set
-        if compile_now is not None:
-            compile_now(cast("Any", function).tidegate_signature)
+        dispatcher: Any = function
+        if hasattr(dispatcher, "compile") and not dispatcher.signatures:  # absent when NUMBA_DISABLE_JIT is set
+            dispatcher.compile(dispatcher.tidegate_signature)
+            dispatcher.disable_compile()

@@ -20,10 +20,12 @@ from tidegate.data.names import Layer
 from tidegate.kernel import I32, U8, inline
 from tidegate.octets import be8, be16
 
-__all__ = ["MAX_LAYERS", "MAX_MARKS", "Mark", "dissect"]
+__all__ = ["MAX_LAYERS", "MAX_MARKS", "Mark", "dissect", "walk_chain"]
 
 MAX_LAYERS = 12  # the stack word of data/forms.py holds as many
-MAX_MARKS = 4 * MAX_LAYERS  # a layer brings at most three further marks: IPv6 its chain, fragment and next header
+MAX_MARKS = (
+    3 * MAX_LAYERS
+)  # a layer brings at most two further marks: IPv6 its chain and next header, DNS name and type
 
 
 class Mark(IntEnum):
@@ -31,9 +33,8 @@ class Mark(IntEnum):
 
     ETHERTYPE = 32  # the type behind all VLAN tags
     NEXT_HEADER = 33  # the octet that holds the first header number that is no extension
-    IP6_CHAIN = 34  # an IPv6 header that has extension headers
-    IP6_FRAGMENT = 35  # fragment extension header
-    GRE_KEY = 36
+    IP6_CHAIN = 34  # an IPv6 header again, with the end of its own packet
+    GRE_KEY = 36  # empty where there is none, so that marks and layers are counted alike
     ECHO = 37  # ICMP echo and echo reply
     UNREACHABLE_NET = 38  # the IPv4 header inside an ICMP message of type 3 code 0
     UNREACHABLE_HOST = 39
@@ -51,7 +52,7 @@ _ICMP6, _SCTP, _GRE, _VXLAN = (int(x) for x in (Layer.ICMP6, Layer.SCTP, Layer.G
 _GENEVE, _DNS, _IBBT, _LLC = (int(x) for x in (Layer.GENEVE, Layer.DNS, Layer.IBBT, Layer.LLC))
 _ESP, _AH = int(Layer.ESP), int(Layer.AH)
 _ETHERTYPE, _NEXT_HEADER, _CHAIN = int(Mark.ETHERTYPE), int(Mark.NEXT_HEADER), int(Mark.IP6_CHAIN)
-_FRAGMENT, _GRE_KEY, _ECHO = int(Mark.IP6_FRAGMENT), int(Mark.GRE_KEY), int(Mark.ECHO)
+_GRE_KEY, _ECHO = int(Mark.GRE_KEY), int(Mark.ECHO)
 _UNREACHABLE_NET, _UNREACHABLE_PORT = int(Mark.UNREACHABLE_NET), int(Mark.UNREACHABLE_PORT)
 _DNS_NAME, _DNS_TYPE, _RDMA = int(Mark.DNS_NAME), int(Mark.DNS_TYPE), int(Mark.RDMA)
 
@@ -108,8 +109,6 @@ def _by_type(number: int, at: int, end: int, marks: I32, count: int, layers: int
         return _BY_NIBBLE, 0, at, end, count, layers
     if number in (0x8847, 0x8848):
         return _LABEL, 0, at, end, count, layers
-    if number == 0x6558:
-        return _ETHERNET, 0, at, end, count, layers
     if number == 0x0806:
         return _STOP, 0, at, end, _mark(marks, count, _ARP, at, end), layers + 1
     if number not in (0x8863, 0x8864):
@@ -164,27 +163,27 @@ def _is_extension(number: int) -> bool:
 
 
 @inline
-def _ip6(data: U8, at: int, end: int, marks: I32, count: int, layers: int) -> Step:
-    count = _mark(marks, count, _IP6, at, end)
-    layers += 1
-    if at + 40 > end:
-        return _STOP, 0, at, end, count, layers
-    payload = be16(data, at + 4)
-    if payload and at + 40 + payload < end:
-        end = at + 40 + payload
-    named = at + 6
+def walk_chain(data: U8, at: int, end: int) -> tuple[int, int, bool, int, int]:
+    """Pass over the extension headers behind the whole IPv6 header at `at`.
+
+    Returned are the octet that holds the first number that is none of them (-1 where the chain is cut off or too long),
+    where that header starts, whether this is a later fragment, the numbers as data/forms.py packs them (0: none), and
+    the first fragment header (-1: none).
+    """
+    named, place, fragment = at + 6, at + 40, -1
     number = be8(data, named)
-    if _is_extension(number):
-        count = _mark(marks, count, _CHAIN, at, end)
-    place = at + 40
-    passed = 0
+    word = count = 0
     later = False
     while _is_extension(number) and not later:
-        length = 8 if number == 44 else 2
-        if number == 44 and place < end:
-            count = _mark(marks, count, _FRAGMENT, place, end)
-        if passed == 7 or place + length > end:
-            return _STOP, 0, at, end, count, layers
+        if count == 7:
+            return -1, place, later, count << 56 | word, fragment
+        word |= number << (8 * count)
+        count += 1
+        if number == 44 and fragment < 0:
+            fragment = place
+        if place + (8 if number == 44 else 2) > end:
+            return -1, place, later, count << 56 | word, fragment
+        length = 8
         if number == 44:
             later = be16(data, place + 2) >> 3 != 0
         elif number == 51:
@@ -194,11 +193,24 @@ def _ip6(data: U8, at: int, end: int, marks: I32, count: int, layers: int) -> St
         named = place
         number = be8(data, named)
         place += length
-        passed += 1
-    if _is_extension(number):
+    return -1 if _is_extension(number) else named, place, later, count << 56 | word, fragment
+
+
+@inline
+def _ip6(data: U8, at: int, end: int, marks: I32, count: int, layers: int) -> Step:
+    count = _mark(marks, count, _IP6, at, end)
+    layers += 1
+    if at + 40 > end:
+        return _STOP, 0, at, end, count, layers
+    payload = be16(data, at + 4)
+    if payload and at + 40 + payload < end:
+        end = at + 40 + payload
+    count = _mark(marks, count, _CHAIN, at, end)
+    named, place, later, _, _ = walk_chain(data, at, end)
+    if named < 0:
         return _STOP, 0, at, end, count, layers
     count = _mark(marks, count, _NEXT_HEADER, named, end)
-    return (_STOP if later else _BY_PROTOCOL), number, place, end, count, layers
+    return (_STOP if later else _BY_PROTOCOL), be8(data, named), place, end, count, layers
 
 
 @inline
@@ -250,6 +262,14 @@ def _ibbt(data: U8, at: int, end: int, marks: I32, count: int) -> int:
 
 
 @inline
+def _tunnelled(kind: int) -> int:
+    """Return how to go on at the EtherTypes that GRE and Geneve share."""
+    if kind == 0x6558:
+        return _ETHERNET
+    return _BY_NIBBLE if kind in (0x0800, 0x86DD) else _STOP
+
+
+@inline
 def _udp(data: U8, at: int, end: int, marks: I32, count: int, layers: int) -> Step:
     count = _mark(marks, count, _UDP, at, end)
     layers += 1
@@ -265,10 +285,8 @@ def _udp(data: U8, at: int, end: int, marks: I32, count: int, layers: int) -> St
         count = _mark(marks, count, _GENEVE, inner, end)
         if inner + 4 > end:
             return _STOP, 0, at, end, count, layers + 1
-        number = be16(data, inner + 2)
-        known = number in (0x0800, 0x86DD, 0x6558)
         behind = inner + 8 + (be8(data, inner) & 63) * 4
-        return (_BY_TYPE if known else _STOP), number, behind, end, count, layers + 1
+        return _tunnelled(be16(data, inner + 2)), 0, behind, end, count, layers + 1
     if port == 4791:
         count = _ibbt(data, inner, end, marks, count)
     elif port == 53 or be16(data, at) == 53:
@@ -285,15 +303,13 @@ def _gre(data: U8, at: int, end: int, marks: I32, count: int, layers: int) -> St
         return _STOP, 0, at, end, count, layers
     flags = data[at]
     behind = at + 4 + (4 if flags & 0x80 else 0)
-    if flags & 0x20:
-        count = _mark(marks, count, _GRE_KEY, behind, end)
-        behind += 4
-    behind += 4 if flags & 0x10 else 0
+    count = _mark(marks, count, _GRE_KEY, behind, end if flags & 0x20 else behind)
+    behind += (4 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
     number = be16(data, at + 2)
     if number == 0x88BE:
         return _ETHERNET, 0, behind + (8 if flags & 0x10 else 0), end, count, layers
-    known = number in (0x0800, 0x86DD, 0x8847, 0x8848, 0x6558)
-    return (_BY_TYPE if known else _STOP), number, behind, end, count, layers
+    step = _LABEL if number in (0x8847, 0x8848) else _tunnelled(number)
+    return step, 0, behind, end, count, layers
 
 
 @inline

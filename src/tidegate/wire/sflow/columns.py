@@ -17,8 +17,8 @@ from tidegate.data.fields import FIELDS, FieldRef
 from tidegate.data.forms import FORMS, Form
 from tidegate.data.hash import hash_octets
 from tidegate.kernel import F64, I32, I64, U8, U64, Flags, inline, kernel
-from tidegate.octets import be8, be16, be32, be64
-from tidegate.wire.packet.columns import MAX_MARKS
+from tidegate.octets import be16, be32, be64
+from tidegate.wire.packet.columns import MAX_MARKS, walk_chain
 from tidegate.wire.sflow import index
 from tidegate.wire.sflow.index import COMMON, OTHERS, TAG_SLOTS, TALLY_SIZE, Count, Counters, Flow, Gram, index_block
 from tidegate.wire.sflow.origins import ORIGINS, Op, Origin
@@ -27,8 +27,8 @@ __all__ = ["KERNELS", "Decoded", "Decoder", "DecoderStatistics"]
 
 _UINT, _IP4, _IP6, _ADDRESS = int(Op.UINT), int(Op.IP4), int(Op.IP6), int(Op.ADDRESS)
 _PLACE, _BROADCAST, _MULTICAST, _UNICAST = int(Op.PLACE), int(Op.BROADCAST), int(Op.MULTICAST), int(Op.UNICAST)
-_STACK, _CHAIN = int(Op.STACK), int(Op.CHAIN)
-_ONE_WORD = {Op.UINT, Op.PLACE, Op.BROADCAST, Op.MULTICAST, Op.UNICAST, Op.STACK, Op.CHAIN}
+_STACK, _CHAIN, _FRAGMENT = int(Op.STACK), int(Op.CHAIN), int(Op.FRAGMENT)
+_ADDRESSES = {Op.IP4, Op.IP6, Op.ADDRESS}
 (_DATAGRAM, _SEQUENCE, _SOURCE, _RATE, _POOL, _DROPS, _INPUT, _OUTPUT, _REASON, _OCTETS,
  _STRIPPED, _HEADER, _MARKS, _MARKS_END) = (int(x) for x in Flow)  # fmt: skip
 _MAPPED = np.uint64(0xFFFF << 32)
@@ -53,6 +53,8 @@ def _load(data: U8, at: int, width: int) -> np.uint64:
         return np.uint64(be32(data, at))
     if width == 1:
         return np.uint64(data[at])
+    if width == 3:
+        return np.uint64(be16(data, at)) << np.uint64(8) | np.uint64(data[at + 2])
     if width == 6:
         return np.uint64(be16(data, at)) << np.uint64(32) | np.uint64(be32(data, at + 2))
     return be64(data, at)
@@ -67,25 +69,6 @@ def _stack(marks: I32, first: int, last: int) -> np.uint64:
             word |= int(marks[place, 0]) << shift
             shift += 5
     return np.uint64(word)
-
-
-@inline
-def _chain(data: U8, at: int, end: int) -> np.uint64:
-    """Return the extension headers behind the IPv6 header at `at` as data/forms.py packs them."""
-    number = be8(data, at + 6)
-    place = at + 40
-    word, count = 0, 0
-    while number in (0, 43, 44, 51, 60, 135, 139, 140) and count < 7:
-        word |= number << (8 * count)
-        count += 1
-        if place + (8 if number == 44 else 2) > end or (number == 44 and be16(data, place + 2) >> 3 != 0):
-            break
-        size = 8 if number == 44 else be8(data, place + 1)
-        number, place = (
-            be8(data, place),
-            place + (8 if number == 44 else (size + 2) * 4 if number == 51 else (size + 1) * 8),
-        )
-    return np.uint64(word | count << 56)
 
 
 @inline
@@ -119,7 +102,14 @@ def extract_words(data: U8, marks: I32, flows: I64, how: I64, limits: U64, words
         if place < 0:
             continue
         at, end = int(marks[place, 1]), int(marks[place, 2])
-        if op == _UINT:
+        if op in (_CHAIN, _FRAGMENT):
+            _, _, _, chain, fragment = walk_chain(data, at, end)
+            if op == _CHAIN:
+                words[row] = np.uint64(chain)
+                present[row] = chain != 0
+                continue
+            at = fragment if fragment >= 0 else end
+        if op in (_UINT, _FRAGMENT):
             if at + offset + width <= end:
                 word = _load(data, at + offset, width) >> shift & mask
                 if low <= word <= high:
@@ -127,9 +117,6 @@ def extract_words(data: U8, marks: I32, flows: I64, how: I64, limits: U64, words
                     present[row] = True
         elif op == _PLACE:
             words[row] = np.uint64(at - flows[row, _HEADER])
-            present[row] = True
-        elif op == _CHAIN:
-            words[row] = _chain(data, at, end)
             present[row] = True
         elif at + offset + 6 <= end:
             words[row] = _group_bit(op, _load(data, at + offset, 6))
@@ -149,8 +136,6 @@ def extract_addresses(data: U8, marks: I32, flows: I64, how: I64, words: U64, pr
         if op == _ADDRESS:
             width = 4 if be32(data, at) == 1 else 16
             at += 4
-            if at >= end:  # an address of unknown type has no octets
-                continue
         if at + width > end:
             continue
         if width == 4:
@@ -330,11 +315,11 @@ class Decoder:
             how = np.array(_how(origin, need.layer), np.int64)
             if start is not None and stop is not None:
                 extract_texts(block.data, self._marks, rows, how, self._seed, values[0], present, start, stop)
-            elif origin.op in _ONE_WORD:
+            elif origin.op in _ADDRESSES:
+                extract_addresses(block.data, self._marks, rows, how, values, present)
+            else:
                 limits = np.array([origin.mask, origin.low, origin.high], np.uint64)
                 extract_words(block.data, self._marks, rows, how, limits, values[0], present)
-            else:
-                extract_addresses(block.data, self._marks, rows, how, values, present)
         return Column(form, values, present, start, stop)
 
     def statistics(self) -> DecoderStatistics:

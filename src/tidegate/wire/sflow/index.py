@@ -17,6 +17,7 @@ from tidegate.data.forms import INTERNAL, Interface
 from tidegate.kernel import I32, I64, U8, inline, kernel
 from tidegate.octets import be8, be16, be32
 from tidegate.wire.packet.columns import dissect
+from tidegate.wire.sflow.formats import FLOW_RECORDS
 from tidegate.wire.sflow.origins import RECORD_ELEMENTS, RECORD_MARKS, Record
 
 __all__ = [
@@ -88,7 +89,7 @@ class Count(IntEnum):
     UNKNOWN_SAMPLE = 7  # skipped by length
     TRUNCATED_SAMPLE = 8  # read up to the end of the datagram
     OVERRUN_RECORD = 9  # dropped, with the rest of its sample's records
-    UNKNOWN_RECORD = 10  # skipped by length
+    UNKNOWN_RECORD = 10  # skipped by length: of another enterprise than 0, or a format that the registry lacks
     TRAILING = 11  # datagrams with octets behind their last sample
     MISSING_SAMPLES = 12  # datagrams that promised more samples than they hold
     OTHER_TAGS = 13  # samples and records whose number found no place in the table of numbers
@@ -108,7 +109,7 @@ _C_DATAGRAM, _C_SEQUENCE, _C_SOURCE, _C_START, _C_END = (int(x) for x in Counter
  _TRUNCATED_SAMPLE, _OVERRUN_RECORD, _UNKNOWN_RECORD, _TRAILING, _MISSING_SAMPLES, _OTHER_TAGS) = (
     int(x) for x in Count)  # fmt: skip
 _IPV4, _IPV6, _ETHERNET, _GATEWAY = (int(x) for x in (Record.IPV4, Record.IPV6, Record.ETHERNET, Record.GATEWAY))
-_NO_RECORD = 256  # above every kind
+_NO_FIELDS = 255  # above every kind
 _INTERNAL, _DISCARD = INTERNAL, Interface.DISCARD
 _MULTIPLE, _UNKNOWN = Interface.MULTIPLE, Interface.UNKNOWN
 _MAX_FRAME = MAX_FRAME
@@ -117,13 +118,17 @@ _WORD, _HYPER, _STRING, _ADDRESS = 1, 2, 3, 4
 
 
 def record_table() -> U8:
-    """Return the table that `index_block` takes: by format its kind, then the codes of its elements (4096, 17)."""
-    table = np.zeros((4096, 17), np.uint8)
+    """Return the table that `index_block` takes (4096, 18): by format its kind, its place in the list, its elements.
+
+    The kind is 0 of unknown formats and 255 of known ones that give no fields.
+    """
+    table = np.zeros((4096, 18), np.uint8)
+    table[[number for enterprise, number in FLOW_RECORDS if enterprise == 0], 0] = _NO_FIELDS
     codes = {"u": _WORD, "h": _HYPER, "s": _STRING, "a": _ADDRESS}
-    for number, record in RECORD_MARKS.items():
+    for place, (number, record) in enumerate(RECORD_MARKS.items()):
         layout = RECORD_ELEMENTS.get(record, "")
-        table[number, 0] = record
-        table[number, 1 : 1 + len(layout)] = [codes[letter] for letter in layout]
+        table[number, :2] = record, place
+        table[number, 2 : 2 + len(layout)] = [codes[letter] for letter in layout]
     return table
 
 
@@ -188,10 +193,10 @@ def _address_end(data: U8, at: int, end: int) -> int:
 
 @inline
 def _elements(data: U8, at: int, end: int, tag: int, table: U8, marks: I32, count: int) -> int:
-    """Mark each element of a record whose fields move, as far as it is whole."""
+    """Mark each element of a record whose fields move, as far as it is whole; empty ones are unknown."""
     kind = int(table[tag, 0])
-    for element in range(table.shape[1] - 1):
-        code = table[tag, 1 + element]
+    for element in range(table.shape[1] - 2):
+        code = table[tag, 2 + element]
         if code == 0 or at >= end:
             return count
         if code == _STRING:
@@ -200,13 +205,13 @@ def _elements(data: U8, at: int, end: int, tag: int, table: U8, marks: I32, coun
             length = be32(data, at)
             if at + 4 + length > end:
                 return count
-            count = _mark(marks, count, kind + element, at + 4, at + 4 + length)
+            count = _mark(marks, count, kind + element, at + 4, at + 4 + length) if length else count
             at = _next(at + 4, length, end)
         elif code == _ADDRESS:
             behind = _address_end(data, at, end)
             if behind < 0:
                 return count
-            count = _mark(marks, count, kind + element, at, behind)
+            count = _mark(marks, count, kind + element, at, behind) if behind > at + 4 else count
             at = behind
         else:
             count = _mark(marks, count, kind + element, at, end)
@@ -220,7 +225,7 @@ def _gateway(data: U8, at: int, end: int, marks: I32, count: int) -> int:
     place = _address_end(data, at, end)
     if place < 0:
         return count
-    count = _mark(marks, count, _GATEWAY, at, place)
+    count = _mark(marks, count, _GATEWAY, at, place) if place > at + 4 else count
     count = _mark(marks, count, _GATEWAY + 1, place, end)
     own = place
     if place + 16 > end:
@@ -239,9 +244,10 @@ def _gateway(data: U8, at: int, end: int, marks: I32, count: int) -> int:
             first = place if first < 0 else first
             last = place + 4 * (size - 1)
         place += 4 * size
-    count = _mark(marks, count, _GATEWAY + 2, start, place)
     count = _mark(marks, count, _GATEWAY + 3, own if last < 0 else last, end)
-    count = _mark(marks, count, _GATEWAY + 4, first, end) if first >= 0 else count
+    if first >= 0:
+        count = _mark(marks, count, _GATEWAY + 2, start, place)
+        count = _mark(marks, count, _GATEWAY + 4, first, end)
     if place + 4 > end:
         return count
     size = be32(data, place)
@@ -258,7 +264,7 @@ def _record(data: U8, at: int, end: int, tag: int, table: U8, marks: I32, count:
     kind = int(table[tag, 0])
     if kind == _GATEWAY:
         return _gateway(data, at, end, marks, count)
-    if table[tag, 1]:
+    if table[tag, 2]:
         return _elements(data, at, end, tag, table, marks, count)
     count = _mark(marks, count, kind, at, end)
     if (kind in (_IPV4, _IPV6)) and at + 8 <= end:
@@ -293,7 +299,7 @@ def _flow_records(data: U8, at: int, end: int, flows: I64, flow: int, table: U8,
     """Read the records of a flow sample into its row and marks; False where the sample must be dropped."""
     count = flows[flow, _F_MARKS]
     header = header_end = protocol = -1
-    lengths, told_by = -1, _NO_RECORD
+    lengths, told_by, seen = -1, _NO_FIELDS, 0
     records = be32(data, at)
     at += 4
     while records > 0 and at + 8 <= end:
@@ -316,12 +322,13 @@ def _flow_records(data: U8, at: int, end: int, flows: I64, flow: int, table: U8,
                 flows[flow, _F_STRIPPED] = be32(data, at + 8)
                 header = at + 16
                 header_end = min(header + be32(data, at + 12), stop)
-        elif kind:
+        elif kind == 0:
+            tally[_UNKNOWN_RECORD] += 1
+        elif kind != _NO_FIELDS and seen >> table[tag, 1] & 1 == 0:
+            seen |= 1 << int(table[tag, 1])
             count = _record(data, at, stop, tag, table, marks, count)
             if (kind in (_ETHERNET, _IPV4, _IPV6)) and kind < told_by and length >= 4:
                 lengths, told_by = be32(data, at), kind
-        else:
-            tally[_UNKNOWN_RECORD] += 1
         at = _next(at, length, end)
     flows[flow, _F_HEADER] = header
     if header >= 0:
@@ -479,7 +486,7 @@ def index_block(
                     grams[index, _DROPPED] += 1
             at = _next(at, size, end) if at + size <= end else end
         tally[_MISSING_SAMPLES] += 1 if promised > 0 else 0
-        tally[_TRAILING] += 1 if promised <= 0 and at < end else 0
+        tally[_TRAILING] += 1 if at < end else 0
     return flow, counter
 
 

@@ -34,6 +34,7 @@ class Op(IntEnum):
     UNICAST = 8
     STACK = 9  # from all layers, no mark
     CHAIN = 10  # numbers of the IPv6 extension headers
+    FRAGMENT = 11  # as UINT, in the first IPv6 fragment header
 
 
 class Record(IntEnum):
@@ -177,9 +178,9 @@ _ETHERNET: dict[str, tuple[Origin, ...]] = {
     "ismulticast": (Origin(Layer.ETH, Op.MULTICAST), Origin(Record.ETHERNET, Op.MULTICAST, 12)),
     "isunicast": (Origin(Layer.ETH, Op.UNICAST), Origin(Record.ETHERNET, Op.UNICAST, 12)),
     "vlan": (_u(Layer.VLAN, 0, 2, mask=0xFFF, **_VLANS), _u(Record.SWITCH, 0, 4, **_VLANS)),
-    "priority": (_u(Layer.VLAN, 0, 2, shift=13), _u(Record.SWITCH, 4, 4, **_PRIORITIES)),
-    "mplslabel": (_u(Layer.MPLS, 0, 4, shift=12),),
-    "mplsexp": (_u(Layer.MPLS, 0, 4, shift=9, mask=7),),
+    "priority": (_u(Layer.VLAN, 0, 1, shift=5), _u(Record.SWITCH, 4, 4, **_PRIORITIES)),
+    "mplslabel": (_u(Layer.MPLS, 0, 3, shift=4),),
+    "mplsexp": (_u(Layer.MPLS, 2, 1, shift=1, mask=7),),
     "mplsttl": (_u(Layer.MPLS, 3, 1),),
     "pppoesession": (_u(Layer.PPPOE, 2, 2),),
     "arpoperation": (_u(Layer.ARP, 6, 2),),
@@ -201,7 +202,7 @@ _NETWORK: dict[str, tuple[Origin, ...]] = {
     "ipdestination": (Origin(Layer.IP, Op.IP4, 16), Origin(Record.IPV4, Op.IP4, 12)),
     **_ip_tos(Layer.IP, Record.IPV4, (1, 1, 0), 28),
     "ip6_offset": (Origin(Layer.IP6, Op.PLACE),),
-    "ip6flowlabel": (_u(Layer.IP6, 0, 4, mask=0xFFFFF),),
+    "ip6flowlabel": (_u(Layer.IP6, 1, 3, mask=0xFFFFF),),
     "ip6bytes": (_u(Layer.IP6, 4, 2),),
     "ip6nexthdr": (_u(Mark.NEXT_HEADER, 0, 1), _u(Record.IPV6, 4, 4)),
     "ip6ttl": (_u(Layer.IP6, 7, 1),),
@@ -209,8 +210,8 @@ _NETWORK: dict[str, tuple[Origin, ...]] = {
     "ip6destination": (Origin(Layer.IP6, Op.IP6, 24), Origin(Record.IPV6, Op.IP6, 24)),
     **_ip_tos(Layer.IP6, Record.IPV6, (0, 2, 4), 52),
     "ip6extensions": (Origin(Mark.IP6_CHAIN, Op.CHAIN),),
-    "ip6fragoffset": (_u(Mark.IP6_FRAGMENT, 2, 2, shift=3),),
-    "ip6fragm": (_u(Mark.IP6_FRAGMENT, 3, 1, mask=1),),
+    "ip6fragoffset": (Origin(Mark.IP6_CHAIN, Op.FRAGMENT, 2, 2, shift=3),),
+    "ip6fragm": (Origin(Mark.IP6_CHAIN, Op.FRAGMENT, 3, 1, mask=1),),
 }
 
 _TRANSPORT: dict[str, tuple[Origin, ...]] = {
@@ -244,10 +245,10 @@ _TRANSPORT: dict[str, tuple[Origin, ...]] = {
     "dnsqr": (_u(Layer.DNS, 2, 1, shift=7),),
     "dnsqtypename": (_u(Mark.DNS_TYPE, 0, 2),),
     "greprotocol": (_u(Layer.GRE, 2, 2),),
-    "grevsid": (_u(Mark.GRE_KEY, 0, 4, shift=8),),
-    "vni": (_u(Layer.VXLAN, 4, 4, shift=8), _u(Record.VNI_IN, 0, 4), _u(Record.VNI_OUT, 0, 4)),
-    "vxlanvni": (_u(Layer.VXLAN, 4, 4, shift=8),),
-    "genevevni": (_u(Layer.GENEVE, 4, 4, shift=8),),
+    "grevsid": (_u(Mark.GRE_KEY, 0, 3),),
+    "vni": (_u(Layer.VXLAN, 4, 3), _u(Record.VNI_IN, 0, 4), _u(Record.VNI_OUT, 0, 4)),
+    "vxlanvni": (_u(Layer.VXLAN, 4, 3),),
+    "genevevni": (_u(Layer.GENEVE, 4, 3),),
     "ibbt_offset": (Origin(Layer.IBBT, Op.PLACE),),
     "ibbtopcode": (_u(Layer.IBBT, 0, 1),),
     "ibbtopname": (_u(Layer.IBBT, 0, 1),),
@@ -255,7 +256,7 @@ _TRANSPORT: dict[str, tuple[Origin, ...]] = {
     "ibbtse": (_u(Layer.IBBT, 1, 1, shift=7),),
     "ibbtm": (_u(Layer.IBBT, 1, 1, shift=6, mask=1),),
     "ibbttver": (_u(Layer.IBBT, 1, 1, mask=15),),
-    "ibbtdestqp": (_u(Layer.IBBT, 4, 4, mask=0xFFFFFF),),
+    "ibbtdestqp": (_u(Layer.IBBT, 5, 3),),
     "ibbtack": (_u(Layer.IBBT, 8, 1, shift=7),),
     "ibbtrdmalen": (_u(Mark.RDMA, 12, 4),),
 }
@@ -311,7 +312,10 @@ _RECORDS: dict[str, tuple[Origin, ...]] = {
         _part(Record.MEMCACHE, 5),
         _part(Record.APP, 6),
     ),
-    "httpstatus": (_part(Record.HTTP, 12), _part(Record.HTTP_OLD, 11)),
+    "httpstatus": (
+        _u(Record.HTTP + 12, 0, 4, high=0x7FFFFFFF),  # signed, and negative is unknown
+        _u(Record.HTTP_OLD + 11, 0, 4, high=0x7FFFFFFF),
+    ),
     "memcachekey": (_text(Record.MEMCACHE + 2),),
     "memcachestatus": (_part(Record.MEMCACHE, 6),),
     "aclname": (_text(Record.ACL + 1),),
