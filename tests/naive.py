@@ -229,22 +229,23 @@ class Reading:
         self._statistic = statistic
         self._t = t
         self._sums = [0.0, 0.0]  # at the time of the last sample: of weights, of weighted numbers
-        self._seen: list[tuple[float, float | str]] = []  # samples of the last t seconds, oldest first
+        self._seen: list[tuple[float, float | str]] = []  # period and item of samples of two periods, oldest first
         self._last = -math.inf
 
     def add(self, time: float, rate: float, item: float | str) -> None:
         """Take one sample: a number, or the text that is counted."""
-        aged = math.exp((self._last - time) / self._t)
+        aged = math.exp((self._last - time) / self._t) if time < self._last + LIFE * self._t else 0.0
         weighted = item * rate if isinstance(item, float) else 0.0
         self._sums = [self._sums[0] * aged + rate, self._sums[1] * aged + weighted]
-        self._seen = [*((at, old) for at, old in self._seen if time < at + self._t), (time, item)]
+        period = math.floor(time / self._t)
+        self._seen = [*((at, old) for at, old in self._seen if at >= period - 1), (period, item)]
         self._last = time
 
     def at(self, now: float) -> float | None:
         """Return the value at `now`, not before the last sample; None without one."""
         if now >= self._last + LIFE * self._t:
             return None
-        window = [item for at, item in self._seen if now < at + self._t]
+        window = [item for period, item in self._seen if period >= math.floor(now / self._t) - 1]
         numbers = [item for item in window if isinstance(item, float)]
         match self._statistic:
             case Statistic.RATE:
@@ -268,10 +269,9 @@ class Reading:
             case Statistic.AVG:
                 return end
             case Statistic.MIN | Statistic.MAX | Statistic.COUNT:
-                steps = [self._last, *(at + self._t for at, _ in self._seen)]  # the value changes here alone
-                readings = [self.at(time) for time in steps]
-                above = [place for place, value in enumerate(readings) if value is not None and value > limit]
-                return steps[above[-1] + 1] if above else self._last
+                period = math.floor(self._last / self._t)
+                left = self.at((period + 1.5) * self._t)
+                return (period + (2 if left is not None and left > limit else 1)) * self._t
 
 
 class NaiveFlows:
@@ -293,8 +293,6 @@ class NaiveFlows:
             return None
         flow = sample.source, self.definition.fs.join(key for key in keys if key is not None)
         fresh = [Reading(value.statistic, self.definition.t) for value in self._values]
-        if self.at(flow, sample.time) == [None] * len(fresh):
-            self.flows.pop(flow, None)
         for reading, item in zip(self.flows.setdefault(flow, fresh), items, strict=True):
             if item is not None:
                 reading.add(sample.time, sample.rate, item)
@@ -326,7 +324,9 @@ class NaiveThreshold:
     """One threshold on the flows of one definition; time is continuous.
 
     An event when a sample lifts the reading over the limit while armed. Armed again once the reading has stayed at or
-    below the limit for `timeout`, counted from the very moment at which it fell to the limit.
+    below the limit for `timeout`, counted from the very moment at which it fell to the limit. Not by flow, a source
+    waits for all its flows, and for each as long as what it was last seen above could last without further samples: a
+    sample that lowers an average or a minimum does not shorten the wait.
     """
 
     def __init__(self, threshold: Threshold, flows: NaiveFlows) -> None:
@@ -355,9 +355,12 @@ class NaiveThreshold:
         limit, state = self._threshold.value, self._state(flow)
         value = self._flows.at(flow, sample.time)[0]
         if value is None or value <= limit:
-            self._above_until[flow] = min(self._above_until.get(flow, -math.inf), sample.time)
+            if self._threshold.by_flow:
+                self._above_until[flow] = min(self._above_until.get(flow, -math.inf), sample.time)
             return
-        self._above_until[flow] = self._flows.flows[flow][0].above_until(limit)
+        until = self._flows.flows[flow][0].above_until(limit)
+        kept = -math.inf if self._threshold.by_flow else self._above_until.get(flow, -math.inf)
+        self._above_until[flow] = max(kept, until)
         if state not in before:
             self._triggered.add(state)
             self.events.append(self._event(flow, sample.time))

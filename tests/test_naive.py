@@ -111,9 +111,11 @@ def test_values_of_all_kinds() -> None:
     ages = [(100 * math.exp(-2 / 4), 10), (300 * math.exp(-1 / 4), 30), (100.0, 20)]
     mean = sum(weight * number for weight, number in ages) / sum(weight for weight, _ in ages)
     assert flows.at(HOST, 2.0)[1:] == pytest.approx([mean, 10, 30, 2])
-    assert flows.at(HOST, 4.0)[1:] == pytest.approx([mean, 20, 30, 2])
-    assert flows.at(HOST, 5.0)[1:] == pytest.approx([mean, 20, 20, 1])
-    assert flows.at(HOST, 6.0)[2:] == [None, None, None]
+    assert flows.at(HOST, 4.0)[1:] == pytest.approx([mean, 10, 30, 2])
+    flows.update(sample(5.0, ipttl="25", ipdestination="c"))
+    assert flows.at(HOST, 7.0)[2:] == pytest.approx([10, 30, 3])
+    assert flows.at(HOST, 8.0)[2:] == pytest.approx([25, 25, 1])
+    assert flows.at(HOST, 12.0)[2:] == [None, None, None]
 
 
 def test_a_flow_without_samples_is_gone_and_starts_anew() -> None:
@@ -234,15 +236,15 @@ def test_an_event_bears_the_largest_key_of_its_source() -> None:
     assert [(event.key, event.value) for event in late.events] == [("10.9.9.9", 100.5)]
 
 
-def test_counts_trigger_and_fall_as_samples_leave_the_window() -> None:
+def test_counts_trigger_and_fall_as_samples_leave_the_periods() -> None:
     flows = flows_of(value="count:ipdestination", t=1)
-    samples = [sample(time, ipdestination=name) for time, name in ((0.0, "a"), (0.5, "b"), (0.6, "c"))]
+    samples = [sample(time, ipdestination=name) for time, name in ((0.5, "a"), (1.5, "b"), (1.6, "c"))]
 
     threshold = watch(flows, samples, value=2, byFlow=True, timeout=0.25)
 
-    assert threshold.events == [NaiveEvent(0.6, *HOST, 3.0)]
-    assert threshold.triggered(HOST, 1.24)
-    assert not threshold.triggered(HOST, 1.25)
+    assert threshold.events == [NaiveEvent(1.6, *HOST, 3.0)]
+    assert threshold.triggered(HOST, 2.24)
+    assert not threshold.triggered(HOST, 2.25)
 
 
 @given(
