@@ -299,13 +299,12 @@ def test_what_a_full_queue_loses_is_counted(tmp_path: Path, gate: Gate) -> None:
 
 def test_requests_get_the_scripts_answer_or_an_error(tmp_path: Path) -> None:
     text = """
-    from tidegate.apps.script import Reply, bad_request, not_found
+    from tidegate.apps.script import bad_request, not_found
     def on_http(call):
         match call.path:
             case ("echo",): return {"method": call.method, "query": call.query, "body": call.body}
             case ("nothing",): return None
             case ("text",): return "automatic"
-            case ("page",): return Reply(201, b"<p>", "text/html")
             case ("bad",): raise bad_request("no")
             case ("fail",): return 1 / 0
             case ("set",): return object()
@@ -330,7 +329,6 @@ def test_requests_get_the_scripts_answer_or_an_error(tmp_path: Path) -> None:
     assert ask("nothing") == (204, b"")
     assert ask("text") == (200, b'"automatic"')
     assert ask("text", "txt") == (200, b"automatic")
-    assert ask("page") == (201, b"<p>")
     assert ask("bad") == (400, b'{"status":400,"error":"no"}')
     assert ask("other") == (404, b'{"status":404,"error":"not found"}')
     assert ask("fail") == (500, b'{"status":500,"error":"the script failed"}')

@@ -15,7 +15,7 @@ import msgspec
 
 from tidegate.apps.script_bgp import Bgp, BgpPort
 from tidegate.apps.script_desk import Desk, Kind, Timer
-from tidegate.apps.script_http import HttpCall, HttpError, Reply, bad_request, not_found, unavailable
+from tidegate.apps.script_http import HttpCall, HttpError, bad_request, not_found, unavailable
 from tidegate.apps.store import Shared, Store
 from tidegate.engine.events import ActiveFlow, Event, FlowRecord
 from tidegate.errors import ConfigError
@@ -34,7 +34,6 @@ __all__ = [
     "HttpResponse",
     "Log",
     "LogLine",
-    "Reply",
     "Runtime",
     "Services",
     "Shared",

@@ -68,10 +68,8 @@ class ScriptHost:
     def start(self, now_ns: int) -> None:
         """Load the scripts one after the other; a script that fails is reported by `status`, the others go on."""
         self._now_ns = now_ns
-        for file in self._files:
-            store = None if self._store is None else self._store / f"{file.name.replace('/', '~')}.json"
-            script = ScriptThread(file, self._services, store=store, now_ns=now_ns, stuck_s=self._limits.stuck_s)
-            self._scripts[file.name] = script
+        self._scripts = {file.name: self._thread_of(file) for file in self._files}
+        for script in self._scripts.values():
             script.load(self._limits.load_s)
         self._settle()
 
@@ -164,6 +162,10 @@ class ScriptHost:
     def healthy(self) -> bool:
         """Tell whether every script runs or has ended without error: the answer of `/status`."""
         return all((status.alive and not status.stuck) or status.gracefulExit for status in self.status().values())
+
+    def _thread_of(self, file: ScriptFile) -> ScriptThread:
+        store = None if self._store is None else self._store / f"{file.name.replace('/', '~')}.json"
+        return ScriptThread(file, self._services, store=store, now_ns=self._now_ns, stuck_s=self._limits.stuck_s)
 
     def _give(self, job: Job) -> None:
         for script in self._scripts.values():

@@ -1,7 +1,7 @@
 """Requests to a script's own paths (section 9.6): what its handler gets, and what becomes of what it returns or raises.
 
-`None` is 204, a `Reply` is sent as it is, a text asked for as `txt` is plain text, anything else is JSON. An
-`HttpError` is its status; any other exception is 500, its text goes to the log and not to the client.
+`None` is 204, a text asked for as `txt` is plain text, anything else is JSON. An `HttpError` is its status; any other
+exception is 500, its text goes to the log and not to the client.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class HttpCall(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """An answer in full."""
+    """An answer as it goes to the client."""
 
     status: int = 200
     body: bytes = b""
@@ -65,8 +65,6 @@ def reply_of(result: object, wanted: str) -> Reply:
     """Return the answer for what a handler returned; `TypeError` where JSON cannot say it."""
     if result is None:
         return Reply(204)
-    if isinstance(result, Reply):
-        return result
     if wanted == "txt" and isinstance(result, str):
         return Reply(200, result.encode(errors="replace"), "text/plain; charset=utf-8")
     return Reply(200, msgspec.json.encode(result))

@@ -133,13 +133,15 @@ class ScriptThread:
 
     def stop(self, limit_s: float) -> None:
         """End the thread after the job in hand; one that does not end is interrupted."""
+        if self._thread.ident is None:  # it was never started
+            return
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
             done = self._changed.wait_for(lambda: self._ended, limit_s)
         if not done:
             self._abandon(f"did not stop within {limit_s:g} s")
-        elif self._thread.ident is not None:
+        else:
             self._thread.join(limit_s)
 
     def status(self) -> ScriptStatus:

@@ -1,0 +1,65 @@
+"""A script's rules at a real speaker on a loop in another thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+
+import pytest
+
+from tidegate.apps.script_bgp import Bgp, RouteLog, SpeakerPort
+from tidegate.apps.script_desk import Desk
+from tidegate.errors import ConfigError, SourceError
+from tidegate.io.bgp import PeerConfig, Speaker
+
+RULE = {"match": {"destination": "192.0.2.1", "protocol": "=17"}, "then": {"traffic-rate": 0}}
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+def speaker_at(loop: asyncio.AbstractEventLoop) -> Speaker:
+    config = PeerConfig(address="192.0.2.99", local_as=65000, router_id="192.0.2.254")
+    made: Future[Speaker] = Future()
+    loop.call_soon_threadsafe(lambda: made.set_result(Speaker([config], port=None)))
+    return made.result(60)
+
+
+def test_rules_and_routes_reach_the_speaker(loop: asyncio.AbstractEventLoop) -> None:
+    bgp = Bgp(SpeakerPort(speaker_at(loop), loop), Desk(0))
+    bgp.announce_flow(None, RULE)
+    bgp.announce_route("192.0.2.99", {"prefix": "192.0.2.7", "nexthop": "192.0.2.254", "communities": "65535:666"})
+    assert [flow["match"]["destination"] for flow in bgp.flows("192.0.2.99")] == ["192.0.2.1/32"]
+    assert [route["prefix"] for route in bgp.routes("192.0.2.99")] == ["192.0.2.7/32"]
+    assert [neighbor.wanted for neighbor in bgp.neighbors()] == [2]
+    assert bgp.withdraw_flow("192.0.2.99", RULE)
+    assert bgp.withdraw_route(None, "192.0.2.7")
+    assert not bgp.withdraw_route(None, "192.0.2.7")
+    with pytest.raises(ConfigError, match="no such peer"):
+        bgp.announce_flow("192.0.2.98", RULE)
+
+
+def test_a_speaker_that_has_ended_is_an_error() -> None:
+    loop = asyncio.new_event_loop()
+    port = SpeakerPort(Speaker(port=None), loop)
+    loop.close()
+    with pytest.raises(SourceError, match="the speaker has ended"):
+        port.neighbors()
+
+
+def test_a_log_without_peers_takes_any() -> None:
+    log = RouteLog(lambda: 0.0)
+    Bgp(log, Desk(0)).announce_flow("192.0.2.1", RULE)
+    assert len(log.flows("192.0.2.1")) == len(log.flows(None)) == 1
+    assert log.flows("192.0.2.2") == ()
+    assert log.neighbors() == []
