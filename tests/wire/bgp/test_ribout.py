@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bgp_cases import EXTERNAL
 from tidegate.errors import EncodeError, Inexpressible
-from tidegate.wire.bgp.communities import TrafficRateBytes
+from tidegate.wire.bgp.communities import Action, TrafficRateBytes
 from tidegate.wire.bgp.constants import Afi, Family
 from tidegate.wire.bgp.flowspec import (
     Comparison,
@@ -48,7 +48,7 @@ class Receiver:
     """What a peer would hold after these messages."""
 
     def __init__(self) -> None:
-        self.routes: dict[tuple[Family, Destination], object] = {}
+        self.routes: dict[tuple[Family, Destination], tuple[tuple[Action, ...], int | None]] = {}
         self.markers: list[Family] = []
 
     def hear(self, messages: Sequence[Outgoing]) -> None:
@@ -165,6 +165,16 @@ def test_a_little_at_a_time() -> None:
     assert len(table.pull(EXTERNAL, 1)) == 1
     assert len(table.pull(EXTERNAL, 150)) == 3
     assert table.waiting == 6
+
+
+def test_many_kinds_of_action_are_all_said_right() -> None:
+    table, peer = rib(most=3000), Receiver()
+    table.begin(())
+    for number in range(1100):  # more than the blocks of attributes that are kept
+        table.announce(rule(number % 200, number // 200 + 1, rate=float(number)))
+    peer.hear(drain(table))
+    rates = [found[0].rate for found, _ in peer.routes.values() if isinstance(found[0], TrafficRateBytes)]
+    assert sorted(rates) == [float(number) for number in range(1100)]
 
 
 def test_families_that_the_session_lacks_are_kept_but_not_said() -> None:

@@ -39,6 +39,7 @@ __all__ = [
     "Problem",
     "RawAttribute",
     "Reaction",
+    "Row",
     "Segment",
     "decode_attributes",
     "encode_attributes",
