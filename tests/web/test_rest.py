@@ -89,7 +89,9 @@ def test_a_token_may_be_needed_for_reads(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("sent_from", ["cross-site", "same-site"])
-def test_pages_of_other_sites_change_nothing(client: TestClient[Litestar], backend: FakeBackend, sent_from: str) -> None:
+def test_pages_of_other_sites_change_nothing(
+    client: TestClient[Litestar], backend: FakeBackend, sent_from: str
+) -> None:
     headers = {"Sec-Fetch-Site": sent_from, "Origin": "https://evil.example"}
     assert client.put("/flow/a/json", content=FLOW, headers=headers).status_code == 403
     assert client.get("/flow/json", headers=headers).status_code == 200

@@ -106,11 +106,13 @@ def _settings(app: Any, config: HttpConfig) -> uvicorn.Config:  # noqa: ANN401 -
 
 def _bind(config: HttpConfig) -> socket.socket:
     name = f"http {config.host}:{config.port}"
+    if not 0 <= config.port <= 65535:  # `getaddrinfo` takes it modulo 65536
+        raise SourceError(name, "this is no port; ports are 1 to 65535, 0 takes a free one")
     try:
         found = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
         sock = socket.socket(family, kind, protocol)
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, UnicodeError) as error:
         raise SourceError(name, f"this is no address to listen on ({error}); such as 127.0.0.1 and 8008") from None
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
