@@ -228,7 +228,7 @@ def test_every_kernel_is_compiled_at_start() -> None:
 
 def _decorators(node: ast.stmt) -> set[str]:
     calls = [call.func if isinstance(call, ast.Call) else call for call in getattr(node, "decorator_list", [])]
-    return {getattr(call, "id", None) or getattr(call, "attr", "") for call in calls}
+    return {str(getattr(call, "id", getattr(call, "attr", ""))) for call in calls}
 
 
 def test_fields_and_origins_agree() -> None:
