@@ -42,6 +42,7 @@ __all__ = [
     "Row",
     "Segment",
     "decode_attributes",
+    "encode_attribute",
     "encode_attributes",
 ]
 
@@ -164,11 +165,18 @@ def encode_attributes(attributes: Attributes, negotiated: Negotiated) -> bytes:
         value = getattr(attributes, row.field)
         if value is None or value is False or (value == () and code is not AttributeCode.AS_PATH):
             continue
-        body = Writer()
-        row.encode(value, body, negotiated)
-        _put(out, row.flags, code, body.bytes())
+        out.put(encode_attribute(code, value, negotiated))
     for raw in attributes.unknown:
         _put(out, raw.flags & ~_LONG, raw.code, raw.value)
+    return out.bytes()
+
+
+def encode_attribute(code: AttributeCode, value: object, negotiated: Negotiated) -> bytes:
+    """Return one attribute with its header; `value` is of the type that its field in `Attributes` has."""
+    row = ATTRIBUTES[code]
+    body, out = Writer(), Writer()
+    row.encode(value, body, negotiated)
+    _put(out, row.flags, code, body.bytes())
     return out.bytes()
 
 

@@ -66,12 +66,13 @@ RFC8955: Final = Profile(
 PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({profile.name: profile for profile in (SAFE, RFC8955)})
 
 
-def adapt(route: Route, profile: Profile) -> dict[RouteKey, Route]:
+def adapt(route: Route, profile: Profile, *, key: RouteKey | None = None) -> dict[RouteKey, Route]:
     """Return the routes that stand for `route` at a peer of this profile, at least one, by their keys.
 
-    `Inexpressible` names the part that does not fit; `EncodeError` where the route is none at all.
+    `Inexpressible` names the part that does not fit; `EncodeError` where the route is none at all. `key` is the
+    route's key, for callers who have it already.
     """
-    key = route_key(route)
+    key = route_key(route) if key is None else key
     if not isinstance(route, FlowRoute):
         return {key: route}
     _check_actions(route, profile)

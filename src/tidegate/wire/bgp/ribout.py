@@ -70,7 +70,7 @@ class RibOut:
             raise Inexpressible("the route", f"the family {key.family.label}", f"peer {self._peer}")
         if key not in self.wanted and len(self.wanted) >= self._most:
             raise Inexpressible("the route", f"more than {self._most} routes", f"peer {self._peer}")
-        parts = adapt(route, self._profile)
+        parts = adapt(route, self._profile, key=key)
         for name, part in parts.items():
             self._encode(part, name, _TIGHTEST)
         self._release(key, keep=parts)

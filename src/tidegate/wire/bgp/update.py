@@ -26,6 +26,7 @@ from tidegate.wire.bgp.attributes import (
     Reaction,
     Segment,
     decode_attributes,
+    encode_attribute,
     encode_attributes,
 )
 from tidegate.wire.bgp.communities import IPV6_EXTENDED_OCTETS, encode_action
@@ -248,7 +249,7 @@ def encode_announce(route: Route, key: RouteKey, negotiated: Negotiated, *, comm
     if key.family is Family.IPV4_UNICAST:
         return _frame(b"", rest, key.nlri, negotiated)
     reach = MpReach(key.family.afi, key.family.safi, route.next_hop, key.nlri)
-    first = encode_attributes(Attributes(mp_reach=reach), negotiated)  # RFC 7606 5.1
+    first = encode_attribute(AttributeCode.MP_REACH, reach, negotiated)  # RFC 7606 5.1
     return _frame(b"", first + rest, b"", negotiated)
 
 
@@ -256,8 +257,8 @@ def encode_withdraw(key: RouteKey, negotiated: Negotiated) -> bytes:
     """Return the UPDATE that withdraws one route; it needs no other attribute (RFC 4760 section 4)."""
     if key.family is Family.IPV4_UNICAST:
         return _frame(key.nlri, b"", b"", negotiated)
-    unreach = Attributes(mp_unreach=MpUnreach(key.family.afi, key.family.safi, key.nlri))
-    return _frame(b"", encode_attributes(unreach, negotiated), b"", negotiated)
+    unreach = MpUnreach(key.family.afi, key.family.safi, key.nlri)
+    return _frame(b"", encode_attribute(AttributeCode.MP_UNREACH, unreach, negotiated), b"", negotiated)
 
 
 def encode_end_of_rib(family: Family) -> bytes:
