@@ -1,7 +1,7 @@
 """What functions look up besides the sample: groups, maps, countries, autonomous systems, vendors, hosts.
 
 Tables are frozen; replacing one replaces it for every definition from the next batch on. Labels are texts that stand in
-no sample, so their octets are handed to `Texts` again each time it has forgotten older ones.
+no sample: `Texts.words_of` sees to their octets.
 """
 
 from __future__ import annotations
@@ -15,34 +15,11 @@ from tidegate.data.forms import Form
 from tidegate.data.geo import AsnAttribute, CountryAttribute, GeoTable
 from tidegate.data.prefixes import PrefixTable
 from tidegate.engine.definition import GroupTable, HostAttribute, MapTable
-from tidegate.engine.texts import Texts
+from tidegate.engine.texts import Labels, Texts
 from tidegate.engine.values import Memo, Value, by_text, exact_words, missing, text_value
 from tidegate.kernel import I64, U64
 
-__all__ = ["Labels", "Lookups", "PrefixLabels", "ValueLabels", "by_address", "by_word"]
-
-
-class Labels:
-    """Texts by number."""
-
-    def __init__(self, labels: tuple[str, ...]) -> None:
-        self._labels = labels
-        self._turn = -1
-        self._words = np.zeros(len(labels), np.uint64)
-
-    def words(self, texts: Texts) -> U64:
-        """Return the words of all labels, whose octets `texts` holds now."""
-        if self._turn != texts.turns:
-            self._words = np.array([texts.add(label.encode()) for label in self._labels], np.uint64)
-            self._turn = texts.turns
-        return self._words
-
-    def pick(self, numbers: I64, texts: Texts) -> Value:
-        """Return the labels of rows, missing where the number is -1."""
-        present = numbers >= 0
-        words = self.words(texts)
-        picked = words[np.where(present, numbers, 0)] if len(words) else np.zeros(len(numbers), np.uint64)
-        return text_value(np.where(present, picked, np.uint64(0)), present)
+__all__ = ["Lookups", "PrefixLabels", "ValueLabels", "by_address", "by_word"]
 
 
 class PrefixLabels(msgspec.Struct, frozen=True, eq=False):
@@ -59,18 +36,19 @@ class ValueLabels:
         self.labels = Labels(table.labels)
         self.by_value = {text: label for label, row in zip(table.labels, table.values, strict=True) for text in row}
         self._rows = [(text, number) for number, row in enumerate(table.values) for text in row]
-        self._sorted: dict[Form, tuple[U64, I64]] = {}
+        self._sorted: dict[tuple[Form, int], tuple[U64, I64]] = {}  # by form and seed
 
     def sorted_words(self, form: Form, texts: Texts) -> tuple[U64, I64]:
         """Return the words of the values in a form of one word, in order, and the numbers of their labels."""
-        if form not in self._sorted:
+        wanted = form, texts.seed
+        if wanted not in self._sorted:
             found = [(exact_words(form, text, texts), number) for text, number in self._rows]
             pairs = sorted((words[0], number) for words, number in found if words is not None)
-            self._sorted[form] = (
+            self._sorted[wanted] = (
                 np.array([word for word, _ in pairs], np.uint64),
                 np.array([number for _, number in pairs], np.int64),
             )
-        return self._sorted[form]
+        return self._sorted[wanted]
 
 
 class Lookups(msgspec.Struct, frozen=True, eq=False):
@@ -108,12 +86,22 @@ class Lookups(msgspec.Struct, frozen=True, eq=False):
         return msgspec.structs.replace(self, systems={**self.systems, attribute: labels})
 
 
+def _pick(labels: Labels, numbers: I64, texts: Texts) -> Value:
+    """Return the labels of rows, missing where the number is -1."""
+    present = numbers >= 0
+    if not present.any():
+        return missing(len(numbers))
+    words = np.zeros(len(numbers), np.uint64)
+    words[present] = texts.words_of(labels, numbers[present])
+    return text_value(words, present)
+
+
 def by_address(value: Value, table: PrefixLabels, texts: Texts) -> Value:
     """Return the label of each address; missing where the value is no address."""
     if value.form is not Form.ADDRESS:
         return missing(len(value.present))
     found = table.prefixes.lookup(value.words[0], value.words[1])
-    return table.labels.pick(np.where(value.present, found, -1), texts)
+    return _pick(table.labels, np.where(value.present, found, -1), texts)
 
 
 def by_word(value: Value, table: ValueLabels, memo: Memo, texts: Texts) -> Value:
@@ -125,4 +113,4 @@ def by_word(value: Value, table: ValueLabels, memo: Memo, texts: Texts) -> Value
         return missing(len(value.present))
     place = np.minimum(np.searchsorted(words, value.words[0]), len(words) - 1)
     found = value.present & (words[place] == value.words[0])
-    return table.labels.pick(np.where(found, numbers[place], -1), texts)
+    return _pick(table.labels, np.where(found, numbers[place], -1), texts)

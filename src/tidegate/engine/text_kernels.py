@@ -6,7 +6,12 @@ import numpy as np
 
 from tidegate.kernel import I64, U8, U64, Flags, inline, kernel
 
-__all__ = ["KERNELS", "keep_texts"]
+__all__ = ["KERNELS", "NAUGHT", "keep_texts"]
+
+
+NAUGHT = 0x9E3779B97F4A7C15  # stands for word 0 in tables where 0 is an empty slot
+
+_NAUGHT = np.uint64(NAUGHT)
 
 
 @inline
@@ -44,16 +49,17 @@ def keep_texts(
     for index in range(row, words.size):
         if not present[index]:
             continue
-        slot = _slot(young, words[index])
-        if young[slot] != np.uint64(0):
-            continue
+        word = words[index] if words[index] != np.uint64(0) else _NAUGHT
+        slot = _slot(young, word)
         size = stop[index] - start[index]
+        if young[slot] != np.uint64(0) or size > half:  # what is larger than a generation cannot be kept
+            continue
         if used[0] * 2 >= young.size or used[1] + size > half:
             return index
         target = used[2] + used[1]
         for octet in range(size):
             arena[target + octet] = data[start[index] + octet]
-        young[slot] = words[index]
+        young[slot] = word
         places[slot, 0], places[slot, 1] = target, target + size
         used[0] += 1
         used[1] += size

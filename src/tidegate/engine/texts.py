@@ -5,20 +5,29 @@ same size: octets go into the young one; when it is full it becomes the old one,
 seen at least once a generation therefore stays, however many texts come along. A text that is forgotten costs nothing
 but its print: its word still counts, and prints as `#` and the word.
 
-Whoever makes texts that do not come with each batch (labels, results of functions) adds them again after a turn, which
-`turns` tells.
+Whoever makes texts that do not come with each batch adds them again after a turn, which `turns` tells. For labels, which
+tables share and engines do not, `words_of` does so; labels that no sample bears are never added.
 """
 
 from __future__ import annotations
+
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from tidegate.data.batch import Column
 from tidegate.data.hash import hash_text
-from tidegate.engine.text_kernels import keep_texts
+from tidegate.engine.text_kernels import NAUGHT, keep_texts
 from tidegate.kernel import I64, U8, U64, Flags
 
-__all__ = ["Texts"]
+__all__ = ["Labels", "Texts"]
+
+
+class Labels:
+    """Texts by number; they do not change."""
+
+    def __init__(self, texts: tuple[str, ...]) -> None:
+        self.texts = texts
 
 
 class Texts:
@@ -31,6 +40,7 @@ class Texts:
         self._places = [np.zeros((2 * slots, 2), np.int64) for _ in range(2)]
         self._arena = np.empty(2 * octets, np.uint8)
         self._used = np.zeros(3, np.int64)
+        self._labels: WeakKeyDictionary[Labels, tuple[U64, Flags]] = WeakKeyDictionary()  # words, which are kept
 
     def keep(self, column: Column, data: U8) -> None:
         """Keep the octets of a text column."""
@@ -45,8 +55,20 @@ class Texts:
         self._keep(data, np.array([word], np.uint64), np.ones(1, np.bool_), *whole)
         return word
 
+    def words_of(self, labels: Labels, rows: I64) -> U64:
+        """Return the words of labels by number, whose octets are kept."""
+        if labels not in self._labels:
+            count = len(labels.texts)
+            self._labels[labels] = np.zeros(count, np.uint64), np.zeros(count, np.bool_)
+        words, kept = self._labels[labels]
+        for number in np.unique(rows[~kept[rows]]).tolist():
+            words[number] = self.add(labels.texts[number].encode())
+            kept[number] = True
+        return words[rows]
+
     def octets(self, word: int) -> bytes | None:
         """Return the octets of a word, or None where they are forgotten."""
+        word = word or NAUGHT
         for words, places in zip(self._words, self._places, strict=True):
             mask = len(words) - 1
             slot = word & mask
@@ -65,12 +87,11 @@ class Texts:
                 self._arena, self._used,
             )  # fmt: skip
             if row < len(words):
-                if self._used[0] == 0:  # a single text larger than a generation: it cannot be kept
-                    row += 1
                 self._turn()
 
     def _turn(self) -> None:
         self.turns += 1
+        self._labels.clear()
         self._words.reverse()
         self._places.reverse()
         self._words[0][:] = 0
