@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
@@ -43,6 +44,7 @@ __all__ = ["Running", "collector", "run_collector"]
 
 _UNPRIVILEGED_BGP_PORT = 1179
 _TICK_S = 1.0
+_SWITCH_S = 0.001  # a thread that computes in Python lets the others run so often; an event must not wait 5 ms
 _LOG = logging.getLogger(__name__)
 
 
@@ -114,6 +116,7 @@ async def run_collector(
 ) -> None:
     """Run until SIGINT or SIGTERM; `SourceError` and `ConfigError` where something cannot start."""
     stopping = _stop_on_signals()
+    sys.setswitchinterval(_SWITCH_S)
     async with collector(config, scripts=scripts, clock=clock) as running:
         ready(running)
         await stopping.wait()

@@ -46,8 +46,8 @@ class UdpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 6343  # the port of sFlow (IANA); 0 lets the kernel choose
     workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1  # sockets that share the port, sources spread over them
     receive_buffer: Annotated[int, msgspec.Meta(ge=4096, le=1 << 30)] = 32 << 20  # octets, for each socket
-    block_size: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 256  # most datagrams in a block
-    gather_s: Annotated[float, msgspec.Meta(ge=0, le=0.1)] = 0.0005  # rest between two wake-ups under load
+    block_size: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1024  # most datagrams in a block
+    gather_s: Annotated[float, msgspec.Meta(ge=0, le=0.1)] = 0.008  # rest between wake-ups under load
 
 
 class UdpStatistics(msgspec.Struct, frozen=True):
