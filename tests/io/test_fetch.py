@@ -18,7 +18,7 @@ async def ask(handler: Handler, request: HttpRequest) -> HttpResponse:
     """Serve one handler on a free port, and send it a request to the path `request.url`."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handler)
-    runner = web.AppRunner(app, shutdown_timeout=0)
+    runner = web.AppRunner(app, handler_cancellation=True)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)

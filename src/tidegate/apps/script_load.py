@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, ModuleType, TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from tidegate.errors import ConfigError
 
-__all__ = ["MAX_SCRIPT", "ScriptStopped", "describe_error", "interrupt", "line_of", "load_setup"]
+__all__ = ["MAX_SCRIPT", "ScriptStopped", "UserCode", "describe_error", "line_of", "load_setup"]
 
+T = TypeVar("T")
 MAX_SCRIPT = 4 << 20  # octets of a script's text
 _MAX_TEXT = 2000  # characters of an exception
 
@@ -64,10 +65,38 @@ def line_of(thread: int, path: Path) -> int | None:
     return None if frame is None else frame.f_lineno
 
 
-def interrupt(thread: int) -> None:
-    """Raise `ScriptStopped` in a thread at its next Python instruction; one that waits in C is not reached."""
-    with contextlib.suppress(ValueError):
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(ScriptStopped))
+class UserCode:
+    """Runs the user's functions so that another thread can interrupt them, and nothing but them.
+
+    An exception raised from outside may come between any two instructions. Were it to come while the script's thread
+    holds a lock of the host's, that lock would never be free again. So it is raised only between the two ends of
+    `call`, and the one lock it may hit is asked for by nobody after the one interrupt.
+    """
+
+    def __init__(self) -> None:
+        self._leaving = threading.Lock()
+        self._thread: int | None = None
+        self._interrupted = False
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Return what `function` returns."""
+        self._thread = threading.get_ident()
+        try:
+            return function()
+        finally:
+            self._leaving.acquire()  # no `with`: an interrupt may come behind it
+            self._thread = None
+            self._leaving.release()
+
+    def interrupt(self) -> None:
+        """Raise `ScriptStopped` in `call` at its next Python instruction, once; what waits in C is not reached."""
+        if self._interrupted:
+            return
+        self._interrupted = True
+        with self._leaving:
+            if self._thread is not None:
+                thread = ctypes.c_ulong(self._thread)
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(ScriptStopped))
 
 
 def _line_of_traceback(trace: TracebackType | None, path: Path) -> int | None:

@@ -8,7 +8,6 @@ behind.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 import resource
 import threading
@@ -19,10 +18,10 @@ from typing import Any
 import msgspec
 
 from tidegate.apps.script import LogLine, Runtime, Services
-from tidegate.apps.script_desk import Desk, Job, Kind
+from tidegate.apps.script_desk import Desk, Handler, Job, Kind
 from tidegate.apps.script_http import HttpError, unavailable
 from tidegate.apps.script_inbox import Inbox
-from tidegate.apps.script_load import ScriptStopped, describe_error, interrupt, line_of, load_setup
+from tidegate.apps.script_load import ScriptStopped, UserCode, describe_error, line_of, load_setup
 from tidegate.apps.store import Store
 from tidegate.errors import ConfigError
 from tidegate.io.fetch import HttpResponse
@@ -84,6 +83,7 @@ class ScriptThread:
         self._failures = 0
         self._graceful = False
         self._cpu_ms = 0
+        self._user_code = UserCode()
         self._thread = threading.Thread(target=self._main, name=f"script {file.name}", daemon=True)
 
     def load(self, limit_s: float) -> None:
@@ -170,10 +170,6 @@ class ScriptThread:
             self._inbox.lost[kind] += count
 
     def _main(self) -> None:
-        with contextlib.suppress(ScriptStopped):  # the host may interrupt while the thread is on its way out
-            self._work()
-
-    def _work(self) -> None:
         error = ""
         try:
             with asyncio.Runner() as runner:
@@ -188,7 +184,7 @@ class ScriptThread:
         self._end(error)
 
     def _setup(self, runner: asyncio.Runner) -> None:
-        run = load_setup(self.file.path, f"tidegate_script.{self.file.name}")
+        run = self._user_code.call(lambda: load_setup(self.file.path, f"tidegate_script.{self.file.name}"))
         runtime = Runtime(
             self.file.name,
             self.desk,
@@ -197,11 +193,11 @@ class ScriptThread:
             config=self.file.config,
             run=lambda request: _run_now(request, runner),
         )
-        _await(run(runtime), runner)
+        self._user_code.call(lambda: _await(run(runtime), runner))
         with self._changed:
             if self._ended:  # the time to load was over, the host has gone on
                 raise ScriptStopped
-            self._loaded = True
+            self._loaded = not self.desk.idle  # else it ends at once, and that is waited for
             self._note_cpu()
             self._changed.notify_all()
 
@@ -225,15 +221,17 @@ class ScriptThread:
         calls = self.desk.calls(job)
         for handler, arguments in calls[-1:] if job.kind is Kind.HTTP else calls:
             try:
-                result = _await(handler(*arguments), runner)
-                _answer(job, result)
-            except (ScriptStopped, KeyboardInterrupt):
+                _answer(job, self._call(handler, arguments, runner))
+            except ScriptStopped:
                 raise
             except BaseException as error:  # noqa: BLE001 - the user's code may raise anything, SystemExit included
                 self._failed(job, error)
         with self._changed:
             self._since_ns, self._reported = None, False
             self._note_cpu()
+
+    def _call(self, handler: Handler, arguments: tuple[object, ...], runner: asyncio.Runner) -> object:
+        return self._user_code.call(lambda: _await(handler(*arguments), runner))
 
     def _failed(self, job: Job, error: BaseException) -> None:
         if job.answer is not None and not job.answer.done():
@@ -268,8 +266,7 @@ class ScriptThread:
             self._since_ns = None
             self._drain()
         self._say("error", self._error)
-        if self._thread.ident is not None:
-            interrupt(self._thread.ident)  # so that a loop does not take processor time for ever
+        self._user_code.interrupt()  # so that a loop does not take processor time for ever
 
     def _drain(self) -> None:
         while (job := self._inbox.take()) is not None:
