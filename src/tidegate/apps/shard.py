@@ -20,7 +20,9 @@ from tidegate.engine.engine import Engine
 from tidegate.engine.events import Event, FlowRecord
 from tidegate.errors import TidegateError
 from tidegate.io.queue import BoundedQueue
-from tidegate.wire.sflow.columns import Decoder
+from tidegate.wire.sflow.attributes import adapter_macs, source_attributes
+from tidegate.wire.sflow.columns import Decoded, Decoder
+from tidegate.wire.sflow.decode import decode_counter_records
 
 __all__ = ["Shard", "ShardStatistics"]
 
@@ -28,6 +30,7 @@ T = TypeVar("T")
 Publish = Callable[[Iterable[Event | FlowRecord]], None]
 
 _PATIENCE_S = 30.0  # longer than any block takes; a shard that does not answer is broken
+_LOGICAL = 3  # class of data sources that are virtual machines and containers
 _LOG = logging.getLogger(__name__)
 
 
@@ -69,6 +72,7 @@ class Shard:
     def take(self, block: Block) -> None:
         """Decode a block, step the engine, and publish what came of it."""
         decoded = self.decoder.decode(block, self.engine.needs())
+        self._read_attributes(decoded)
         caused = self.engine.step(decoded.datagrams, decoded.flows, decoded.counters)
         self._counts[0] += 1
         self._counts[1] += len(decoded.datagrams)
@@ -76,6 +80,15 @@ class Shard:
         self._counts[3] += len(decoded.counters)
         if caused:
             self._publish(caused)
+
+    def _read_attributes(self, decoded: Decoded) -> None:
+        """Read what counters samples tell of their data source, of each once in a while."""
+        counters = decoded.counters
+        for row, number in self.engine.unread_counters(counters, decoded.datagrams):
+            octets = counters.data[counters.start[row] : counters.stop[row]].tobytes()
+            records = decode_counter_records(octets)
+            logical = int(counters.source[row]) >> 32 == _LOGICAL
+            self.engine.note_attributes(number, source_attributes(records, logical=logical), adapter_macs(records))
 
     def ask(self, question: Callable[[Engine], T]) -> T:
         """Return what a function says of the engine, asked between two blocks."""

@@ -7,14 +7,15 @@ alone, not on how they were cut into batches.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import numpy as np
 
-from tidegate.data.address import Words
+from tidegate.data.address import Words, parse_address
 from tidegate.data.batch import CounterBatch, DatagramBatch, FlowBatch
 from tidegate.data.fields import FieldRef
+from tidegate.engine.attributes import Attributes
 from tidegate.engine.definition import FlowDefinition, GroupTable, MapTable, Threshold
 from tidegate.engine.evaluate import Evaluation, Memos
 from tidegate.engine.events import Event, FlowRecord
@@ -70,6 +71,8 @@ class Engine:
         self._lookups = lookups
         self._memos = Memos()
         self._thresholds: dict[str, Threshold] = {}
+        self._attributes = Attributes(config.max_sources)
+        self._attributes_used = 0  # the version that lookups and thresholds know
         self._clock = np.zeros(2, np.int64)
         self._base_ns: int | None = None
 
@@ -136,9 +139,32 @@ class Engine:
             mine = [threshold for threshold in self._thresholds.values() if threshold.metric == metric]
             if mine != flow.thresholds:
                 flow.set_thresholds(mine)
+                flow.look_at(self._attributes)
+
+    def unread_counters(self, counters: CounterBatch, datagrams: DatagramBatch) -> list[tuple[int, int]]:
+        """Return the rows of counters samples whose records are worth reading, each with its data source's number."""
+        if not len(counters):
+            return []
+        numbers = self.sources.number_counters(counters, datagrams)
+        rows = self._attributes.due(numbers, datagrams.time_ns[counters.datagram])
+        return [(int(row), int(numbers[row])) for row in rows]
+
+    def note_attributes(self, number: int, told: Mapping[str, str], macs: Sequence[str]) -> None:
+        """Take what the records of a data source tell of it; it is used from the next `step` on."""
+        agent, source = self.sources.place_of(number)
+        self._attributes.note(number, (parse_address(agent), source), told, macs)
+
+    def _use_attributes(self) -> None:
+        if self._attributes_used != self._attributes.version:
+            self._attributes_used = self._attributes.version
+            self._lookups = msgspec.structs.replace(self._lookups, hosts=self._attributes.hosts)
+            self._memos.forget()
+            for flow in self.flows.values():
+                flow.look_at(self._attributes)
 
     def step(self, datagrams: DatagramBatch, flows: FlowBatch, counters: CounterBatch) -> list[Event | FlowRecord]:
         """Take what one block holds; return what it caused, in the order of the samples that caused it."""
+        self._use_attributes()
         self.sources.note_datagrams(datagrams)
         self.sources.note_counters(counters, datagrams)
         if not len(flows):

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from tidegate.data.batch import FlowBatch
+from tidegate.engine.attributes import Attributes
 from tidegate.engine.definition import AggMode, FlowDefinition, Threshold
 from tidegate.engine.evaluate import Evaluation
 from tidegate.engine.events import Event, FlowRecord
@@ -81,6 +82,12 @@ class Flow:
         allowed = np.ones((len(thresholds), self._sources.capacity), np.bool_)
         self.table.set_limits(values.reshape(-1, 3), allowed, kept)
         self._thresholds = list(thresholds)
+
+    def look_at(self, attributes: Attributes) -> None:
+        """Let thresholds with a filter look only at the data sources that have its attributes."""
+        for limit, threshold in enumerate(self._thresholds):
+            if threshold.filter:
+                self.table.set_allowed(limit, attributes.allowed(threshold, self._sources.capacity))
 
     def triggered(self, name: str, sources: frozenset[int], key: str | None, now: float) -> bool:
         """Tell whether a threshold is triggered at one of some data sources, for a key if it is by flow."""

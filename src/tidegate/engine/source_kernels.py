@@ -1,8 +1,8 @@
 """Kernels of `tidegate.engine.sources`: numbers for data sources, and accounting of their sequence numbers.
 
 Sequence numbers are judged against the highest seen, with a window of 64 behind it for what comes late or twice. Line
-cards and daemons that share a name send several series at once (docs/concepts/loss.md): up to four are followed, and a
-number that fits none begins a new one in place of the one unused for longest, and is no loss.
+cards and daemons that share a name send several series at once: up to four are followed, each number goes to the
+nearest, and a number that is near none begins a new one in place of the one unused for longest, and is no loss.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from enum import IntEnum
 import numpy as np
 
 from tidegate.engine.table_kernels import hash_key, same_key
-from tidegate.kernel import F64, I32, I64, U64, Flags, kernel
+from tidegate.kernel import F64, I32, I64, U64, Flags, inline, kernel
 
 __all__ = ["KERNELS", "SERIES", "Seen", "account", "account_pool", "gather_keys", "number_keys"]
 
@@ -26,16 +26,15 @@ class Seen(IntEnum):
     DUPLICATES = 3
     RESTARTS = 4
     SERIES = 5  # how many series are followed
-    TURN = 6  # which number this is, to find the series unused for longest
-    FIRST = 7  # then for each series: highest number, window (bit i: highest - i was seen), turn of its last number
+    FIRST = 6  # then for each series: highest number, which are missing (bit i: highest - i), RECEIVED at its last
 
 
 SERIES = 4
-_RECEIVED, _LOST, _LATE, _TWICE, _RESTARTS, _SERIES, _TURN, _FIRST = (int(x) for x in Seen)
+_RECEIVED, _LOST, _LATE, _TWICE, _RESTARTS, _SERIES, _FIRST = (int(x) for x in Seen)
 _WINDOW = 64
 _JUMP = 1 << 16  # no more than this many are ever taken for lost at once
 _HALF, _WHOLE = 1 << 31, 1 << 32
-_ONE, _NONE = np.uint64(1), np.uint64(0)
+_ONE, _NONE, _ALL = np.uint64(1), np.uint64(0), np.uint64((1 << 64) - 1)
 
 
 @kernel("void(u8[:,::1], u8[:,::1], i8[::1], u8[:,::1])")
@@ -67,6 +66,30 @@ def number_keys(keys: U64, index: I32, table: U64, size: I64, numbers: I64) -> N
         numbers[at] = index[place] - 1
 
 
+@inline
+def _nearest(seen: I64, key: int, sequence: int) -> tuple[int, int]:
+    """Return the series that a number goes on with, -1 for none, and how far it is ahead of its highest."""
+    found, distance = -1, 0
+    for series in range(seen[key, _SERIES]):
+        ahead = (sequence - seen[key, _FIRST + 3 * series] + _HALF) % _WHOLE - _HALF
+        if -_WINDOW < ahead <= _JUMP and (found < 0 or abs(ahead) < abs(distance)):
+            found, distance = series, ahead
+    return found, distance
+
+
+@inline
+def _unused(seen: I64, key: int) -> int:
+    """Return the place for a new series: a free one, or that of the one unused for longest."""
+    if seen[key, _SERIES] < SERIES:
+        seen[key, _SERIES] += 1
+        return int(seen[key, _SERIES]) - 1
+    oldest = 0
+    for series in range(1, SERIES):
+        if seen[key, _FIRST + 3 * series + 2] < seen[key, _FIRST + 3 * oldest + 2]:
+            oldest = series
+    return oldest
+
+
 @kernel("void(i8[::1], i8[::1], b1[::1], i8[:,::1])")
 def account(numbers: I64, sequence: I64, wanted: Flags, seen: I64) -> None:
     """Judge a sequence number for each row; `seen` (keys, FIRST + 3 * SERIES)."""
@@ -75,42 +98,27 @@ def account(numbers: I64, sequence: I64, wanted: Flags, seen: I64) -> None:
         if key < 0 or not wanted[at]:
             continue
         seen[key, _RECEIVED] += 1
-        seen[key, _TURN] += 1
-        turn = seen[key, _TURN]
-        oldest = 0
-        found = False
-        for series in range(seen[key, _SERIES]):
+        series, ahead = _nearest(seen, key, sequence[at])
+        if series < 0:
+            seen[key, _RESTARTS] += 1 if seen[key, _SERIES] > 0 else 0
+            base = _FIRST + 3 * _unused(seen, key)
+            seen[key, base], seen[key, base + 1] = sequence[at], 0
+        else:
             base = _FIRST + 3 * series
-            ahead = (sequence[at] - seen[key, base] + _HALF) % _WHOLE - _HALF
-            if ahead > _JUMP or ahead <= -_WINDOW:
-                if seen[key, base + 2] < seen[key, _FIRST + 3 * oldest + 2]:
-                    oldest = series
-                continue
-            found = True
-            window = np.uint64(seen[key, base + 1])
+            missing = np.uint64(seen[key, base + 1])
             if ahead > 0:
                 seen[key, _LOST] += ahead - 1
-                window = _ONE if ahead >= _WINDOW else window << np.uint64(ahead) | _ONE
+                missing = _ALL if ahead >= _WINDOW else missing << np.uint64(ahead) | (_ONE << np.uint64(ahead)) - _ONE
+                missing &= ~_ONE
                 seen[key, base] = sequence[at]
+            elif missing >> np.uint64(-ahead) & _ONE != _NONE:
+                seen[key, _LATE] += 1
+                seen[key, _LOST] -= 1
+                missing &= ~(_ONE << np.uint64(-ahead))
             else:
-                bit = _ONE << np.uint64(-ahead)
-                if window & bit != _NONE:
-                    seen[key, _TWICE] += 1
-                else:
-                    seen[key, _LATE] += 1
-                    seen[key, _LOST] -= 1 if seen[key, _LOST] > 0 else 0
-                window |= bit
-            seen[key, base + 1] = np.int64(window)
-            seen[key, base + 2] = turn
-            break
-        if not found:
-            if seen[key, _SERIES] > 0:
-                seen[key, _RESTARTS] += 1
-            if seen[key, _SERIES] < SERIES:
-                oldest = seen[key, _SERIES]
-                seen[key, _SERIES] += 1
-            base = _FIRST + 3 * oldest
-            seen[key, base], seen[key, base + 1], seen[key, base + 2] = sequence[at], 1, turn
+                seen[key, _TWICE] += 1
+            seen[key, base + 1] = np.int64(missing)
+        seen[key, base + 2] = seen[key, _RECEIVED]
 
 
 @kernel("void(i8[::1], i8[::1], i8[::1], f8[::1], b1[::1], i8[:,::1])")

@@ -88,6 +88,7 @@ class Sources:
     def __init__(self, *, agents: int = 1 << 12, sources: int = 1 << 16) -> None:
         self.capacity = sources
         self.refused = 0  # samples of data sources there was no room for
+        self.untold = 0  # datagrams of agents there was no room for: their sequence numbers are not judged
         self._agents = _Numbers(agents, 3)  # address, sub-agent
         self._sources = _Numbers(sources, 4)  # address, sub-agent, source
         self._datagrams = np.zeros((agents, _COLUMNS), np.int64)
@@ -108,6 +109,7 @@ class Sources:
         keys = np.column_stack([datagrams.agent_high, datagrams.agent_low, datagrams.sub_agent])
         numbers = self._agents.of(np.ascontiguousarray(keys))
         everything = np.ones(len(numbers), np.bool_)
+        self.untold += int(np.count_nonzero(numbers < 0))
         account(numbers, np.ascontiguousarray(datagrams.sequence), everything, self._datagrams)
         known = numbers >= 0
         rows = numbers[known]
@@ -130,14 +132,18 @@ class Sources:
         account_pool(numbers, flows.pool, flows.drops, flows.rate, packets, self._pool)
         return numbers
 
+    def number_counters(self, counters: CounterBatch, datagrams: DatagramBatch) -> I64:
+        """Return the number of each counters sample's data source, -1 for none."""
+        agents = np.array([datagrams.agent_high, datagrams.agent_low, datagrams.sub_agent])
+        keys = np.empty((len(counters), 4), np.uint64)
+        gather_keys(agents, counters.source[np.newaxis], counters.datagram, keys)
+        return self._sources.of(keys)
+
     def note_counters(self, counters: CounterBatch, datagrams: DatagramBatch) -> None:
         """Judge counters sample sequence numbers."""
         if not len(counters):
             return
-        agents = np.array([datagrams.agent_high, datagrams.agent_low, datagrams.sub_agent])
-        keys = np.empty((len(counters), 4), np.uint64)
-        gather_keys(agents, counters.source[np.newaxis], counters.datagram, keys)
-        numbers = self._sources.of(keys)
+        numbers = self.number_counters(counters, datagrams)
         self.refused += int((numbers < 0).sum())
         account(numbers, np.ascontiguousarray(counters.sequence), np.ones(len(numbers), np.bool_), self._counters)
 

@@ -124,6 +124,10 @@ class FlowTable:
                 self._limits.above[:, new] = old.above[:, before]
                 self._limits.above_source[new] = old.above_source[before]
 
+    def set_allowed(self, limit: int, allowed: Flags) -> None:
+        """Say which data sources a limit looks at."""
+        self._limits.allowed[limit] = allowed
+
     def triggered(self, limit: int, source: int, now: float) -> bool:
         """Tell whether a limit that is not by flow is in its triggered state for a data source."""
         return bool(now < self._limits.above_source[limit, source] + self._limits.values[limit, 1])

@@ -5,8 +5,8 @@ same size: octets go into the young one; when it is full it becomes the old one,
 seen at least once a generation therefore stays, however many texts come along. A text that is forgotten costs nothing
 but its print: its word still counts, and prints as `#` and the word.
 
-Whoever makes texts that do not come with each batch adds them again after a turn, which `turns` tells. For labels, which
-tables share and engines do not, `words_of` does so; labels that no sample bears are never added.
+Whoever makes texts that do not come with each batch adds them again after a turn, which `turns` tells. For labels,
+`words_of` does so; those that no sample bears are never added. Engines may share labels, but not texts.
 """
 
 from __future__ import annotations

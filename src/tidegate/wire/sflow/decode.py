@@ -35,7 +35,7 @@ from tidegate.wire.sflow.samples import (
 )
 from tidegate.wire.sflow.xdr import layout, read_address, read_struct
 
-__all__ = ["MAX_DEPTH", "MAX_FRAME", "decode_datagram", "sampled_header"]
+__all__ = ["MAX_DEPTH", "MAX_FRAME", "decode_counter_records", "decode_datagram", "sampled_header"]
 
 MAX_FRAME = 1 << 20  # a longer frame_length is a sign of a corrupt sample (sflowtool pull request 35)
 MAX_DEPTH = 2  # records inside an 802.11 aggregate inside an 802.11 aggregate
@@ -133,6 +133,11 @@ def _interface(reader: Reader, *, expanded: bool) -> InterfaceWord:
         return InterfaceWord(reader.u32(), reader.u32())  # no mask: ifIndexes above 2^30 exist (akvorado 370)
     word = reader.u32()
     return InterfaceWord(word >> 30, word & 0x3FFFFFFF)
+
+
+def decode_counter_records(octets: bytes) -> tuple[msgspec.Struct, ...]:
+    """Return the records of a counters sample, from its record count on; `DecodeError` where even that is cut."""
+    return _records(Reader(octets), COUNTER_RECORDS, [])
 
 
 def _flow_sample(reader: Reader, notes: Notes, *, expanded: bool = False) -> FlowSample:
