@@ -22,7 +22,6 @@ from tidegate.engine.labels import parse_group, parse_map
 from tidegate.engine.lookups import Lookups
 
 START_NS = 1_700_000_000_000_000_000
-DAY_NS = 86_400_000_000_000
 NO_COUNTERS = CounterBatch(
     datagram=np.empty(0, np.int64), source=np.empty(0, np.uint64), sequence=np.empty(0, np.int64),
     start=np.empty(0, np.int64), stop=np.empty(0, np.int64), data=np.empty(0, np.uint8),
@@ -48,7 +47,7 @@ class Packet(msgspec.Struct, frozen=True):
 def flow_batch(packets: Sequence[Packet], needs: Iterable[FieldRef], seed: int = 0) -> FlowBatch:
     """Return the batch; texts point into its data."""
     data = bytearray()
-    columns = {ref: _column([packet.row.get(str(ref)) for packet in packets], ref, data, seed) for ref in needs}
+    columns = {ref: _column([_text(packet, ref) for packet in packets], ref, data, seed) for ref in needs}
     agents = [parse_address(packet.agent) for packet in packets]
 
     def whole(name: str) -> list[int]:
@@ -72,13 +71,16 @@ def flow_batch(packets: Sequence[Packet], needs: Iterable[FieldRef], seed: int =
     )
 
 
+def _text(packet: Packet, ref: FieldRef) -> str | None:
+    return "1" if ref.name == "frames" else packet.row.get(str(ref))
+
+
 def _column(texts: list[str | None], ref: FieldRef, data: bytearray, seed: int) -> Column:
     form = FIELDS[ref.name].form
     traits = FORMS[form]
     words = np.zeros((traits.width, len(texts)), np.uint64)
     places = np.zeros((2, len(texts)), np.int64)
     for row, text in enumerate(texts):
-        text = "1" if ref.name == "frames" else text
         if text is not None and traits.spelling is not None:
             octets = traits.spelling.octets(text)
             assert octets is not None, text
@@ -89,7 +91,7 @@ def _column(texts: list[str | None], ref: FieldRef, data: bytearray, seed: int) 
             parsed = traits.parse(text)
             assert parsed is not None, (form, text)
             words[:, row] = parsed
-    present = np.array([text is not None or ref.name == "frames" for text in texts], np.bool_)
+    present = np.array([text is not None for text in texts], np.bool_)
     spelled = traits.spelling is not None
     return Column(form, words, present, places[0] if spelled else None, places[1] if spelled else None)
 
@@ -145,7 +147,8 @@ def _by_label(labels: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 def _geo_table(pairs: Mapping[str, tuple[str, str]], attribute: str, first: str) -> GeoTable:
-    rows, labels = [], []
+    rows: list[tuple[tuple[int, int], int, int]] = []
+    labels: list[str] = []
     for cidr, pair in pairs.items():
         label = pair_text(pair, attribute, first)
         if label is not None:

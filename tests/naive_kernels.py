@@ -63,3 +63,37 @@ class NaiveLog:
         if self._open and not self._at_start:
             self.records.append(self._open)
         self._open = None
+
+
+class NaiveSequence:
+    """Accounting of sequence numbers: up to four series, each its highest number and what is missing below."""
+
+    def __init__(self) -> None:
+        self.received = self.lost = self.out_of_order = self.duplicates = self.restarts = 0
+        self._series: list[tuple[int, set[int], int]] = []  # least recently used first: highest, missing, number
+
+    def add(self, sequence: int) -> None:
+        """Judge one number; highest numbers are counted on beyond 2**32."""
+        self.received += 1
+        near = [
+            (abs(ahead), place, ahead) for place, ahead in enumerate(self._aheads(sequence)) if -64 < ahead <= 65536
+        ]
+        if not near:
+            self.restarts += bool(self._series)
+            self._series = [*self._series[-3:], (sequence, set(), len(self._series))]
+            return
+        _, place, ahead = min(near, key=lambda one: (one[0], self._series[one[1]][2]))
+        highest, missing, number = self._series.pop(place)
+        if ahead > 0:
+            self.lost += ahead - 1
+            missing |= set(range(max(highest + 1, highest + ahead - 63), highest + ahead))
+        elif highest + ahead in missing:
+            missing.remove(highest + ahead)
+            self.lost, self.out_of_order = self.lost - 1, self.out_of_order + 1
+        else:
+            self.duplicates += 1
+        highest = max(highest, highest + ahead)
+        self._series.append((highest, {one for one in missing if one > highest - 64}, number))
+
+    def _aheads(self, sequence: int) -> list[int]:
+        return [(sequence - highest + (1 << 31)) % (1 << 32) - (1 << 31) for highest, _, _ in self._series]

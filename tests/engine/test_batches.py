@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -76,7 +77,7 @@ def test_any_cut_tells_the_same(drawn: list[Packet], specs: list[dict[str, Any]]
     whole, tables = run([packets], specs)
     ends = sorted({0, len(packets), *(cut for cut in cuts if cut < len(packets))})
 
-    parts, tables_of_parts = run([packets[start:end] for start, end in zip(ends, ends[1:], strict=False)], specs)
+    parts, tables_of_parts = run([packets[start:end] for start, end in pairwise(ends)], specs)
     singles, tables_of_singles = run([[packet] for packet in packets], specs)
 
     assert parts == whole

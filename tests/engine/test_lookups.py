@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flow_batches import SMALL, Packet, flow_batch, lookups_of, refs, step
+from flow_batches import SMALL, Packet, flow_batch, lookups_of, step
 from mmdb import mmdb_bytes
 from naive import Env
 from tidegate.data.fields import FIELDS
@@ -81,12 +81,14 @@ def test_replacing_a_group_counts_from_the_next_batch_on() -> None:
 
 # One text of each form, and one that means the same but is not printed so.
 MAPPED = {
-    "vlan": ("64", "064"), "ipsource": ("10.1.2.3", "::ffff:10.1.2.3"), "macsource": ("02AB10000C01", "02:ab:10:00:0c:01"),
+    "vlan": ("64", "064"),
+    "ipsource": ("10.1.2.3", "::ffff:10.1.2.3"), "macsource": ("02AB10000C01", "02:ab:10:00:0c:01"),
     "isbroadcast": ("true", "yes"), "ipecn": ("11", "3"), "ipflags": ("001", "1"), "iptos": ("00000001", "1"),
     "tcpflags": ("000000010", "10"), "outputifindex": ("discard", "4294967296"), "direction": ("ingress", "0"),
     "reason": ("acl", "258"), "ipdscpname": ("be(0)", "0"), "dnsqtypename": ("A", "1"), "ibbtopname": ("CNP", "129"),
     "ibbtoptransport": ("RC", "0"), "stack": ("eth.ip", "eth ip"), "ip6extensions": ("0-44", "0,44"),
-    "httphost": ("a.example", "A.example"), "dnsqname": ("a.example", "a.example."), "bgpdestinationaspath": ("1-2", "1 2"),
+    "httphost": ("a.example", "A.example"),
+    "dnsqname": ("a.example", "a.example."), "bgpdestinationaspath": ("1-2", "1 2"),
     "bgpcommunities": ("1:2", "1:02"),
 }  # fmt: skip
 
