@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -10,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from script_files import SECOND, START_NS, Stage, event, record, script_of, write
-from tidegate.apps.script import HttpCall
-from tidegate.apps.script_host import ScriptFile, ScriptLimits
+from tidegate.apps.script import HttpCall, LogLine
+from tidegate.apps.script_host import ScriptFile, ScriptLimits, log_line
 from tidegate.errors import ConfigError
 
 ECHO = """
@@ -421,3 +422,34 @@ def test_processor_time_is_told(tmp_path: Path) -> None:
     stage.host.deliver([event()])
     assert stage.host.status()["s.py"].cpuMs >= 20
     stage.host.stop()
+
+
+def test_waiting_http_belongs_in_def_handlers(tmp_path: Path) -> None:
+    text = """
+    def setup(rt):
+        rt.on_event(lambda event: rt.log.info(rt.http("http://192.0.2.1/").status), thresholds=["t"])
+        async def wrong(event):
+            rt.http("http://192.0.2.1/")
+        rt.on_event(wrong, thresholds=["u"])
+    """
+    stage = Stage(script_of(tmp_path, text))
+    stage.host.start(START_NS)
+    stage.host.deliver([event(1, threshold="t"), event(2, threshold="u")])
+    stage.host.stop()
+    assert stage.lines() == ["200"]
+    assert stage.lines("error") == [
+        "s.py, line 5: ConfigError: http: inside `async def` use `await rt.http_async(…)` (in on_event)"
+    ]
+
+
+def test_a_host_that_was_never_started_stops_and_hears_of_peers(tmp_path: Path) -> None:
+    stage = Stage(script_of(tmp_path, ECHO))
+    stage.host.bgp_up("192.0.2.1")
+    stage.host.deliver([event()])
+    stage.host.stop()
+    assert stage.host.status() == {}
+
+
+def test_the_log_goes_to_the_programs_log(caplog: pytest.LogCaptureFixture) -> None:
+    log_line(LogLine("warning", "s.py", "text", 0.0))
+    assert caplog.record_tuples == [("tidegate.script", logging.WARNING, "s.py: text")]
