@@ -201,13 +201,13 @@ async def _speaker(config: Config, hooks: Hooks) -> AsyncIterator[Speaker | None
         return
     async with contextlib.AsyncExitStack() as stack:
         try:
-            speaker = Speaker(peers, port=config.bgp.port, listen=config.bgp.listen, hooks=hooks)
+            speaker = Speaker(peers, port=config.bgp.port, listen=config.bgp.listen or None, hooks=hooks)
             await stack.enter_async_context(speaker)
         except SourceError as error:
             if config.bgp.port != BgpConfig().port:
                 raise
             _LOG.warning("%s; listening on port %d", error, _UNPRIVILEGED_BGP_PORT)
-            speaker = Speaker(peers, port=_UNPRIVILEGED_BGP_PORT, listen=config.bgp.listen, hooks=hooks)
+            speaker = Speaker(peers, port=_UNPRIVILEGED_BGP_PORT, listen=config.bgp.listen or None, hooks=hooks)
             await stack.enter_async_context(speaker)
         yield speaker
 

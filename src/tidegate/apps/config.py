@@ -50,10 +50,11 @@ class SflowConfig(UdpSettings, frozen=True, forbid_unknown_fields=True):
 
 
 class GeoConfig(_Section, frozen=True):
-    """`[geo]`: databases in MaxMind format, for the functions `country` and `asn`."""
+    """`[geo]`: databases for the functions `country`, `asn` (MaxMind format) and `oui`."""
 
     country: str = ""  # path of a Country or City database
     asn: str = ""  # path of an ASN database
+    vendors: str = ""  # path of IEEE's oui.txt or oui.csv, or of a manuf file
 
 
 class RestText(_Section, frozen=True):
@@ -91,7 +92,7 @@ class BgpConfig(_Section, frozen=True):
     local_as: Annotated[int, msgspec.Meta(ge=1, le=0xFFFFFFFF)] | None = None
     router_id: str = ""  # an IPv4 address
     port: Port | None = 179  # to listen on; 1179 is taken where 179 is not allowed
-    listen: tuple[str, ...] = ("0.0.0.0", "::")  # noqa: S104 - routers must reach it; unknown peers are refused
+    listen: tuple[str, ...] = ()  # addresses; empty: all that there are. Unknown peers are refused
     peers: tuple[PeerText, ...] = ()
 
 

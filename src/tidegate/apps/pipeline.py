@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from tidegate.apps.analyzer import Analyzer
@@ -18,6 +19,7 @@ from tidegate.engine.engine import Engine
 from tidegate.engine.lookups import Lookups
 from tidegate.errors import ConfigError
 from tidegate.io.mmdb import load_asn, load_country
+from tidegate.io.vendors import load_vendors
 from tidegate.wire.sflow.columns import AgentFilter, Decoder
 
 __all__ = ["build_analyzer", "script_files"]
@@ -65,7 +67,7 @@ def _lookups(geo: GeoConfig) -> Lookups:
         lookups = lookups.with_countries(country, load_country(Path(geo.country), country))
     for system in AsnAttribute if geo.asn else ():
         lookups = lookups.with_systems(system, load_asn(Path(geo.asn), system))
-    return lookups
+    return msgspec.structs.replace(lookups, vendors=load_vendors(Path(geo.vendors)) if geo.vendors else {})
 
 
 def _agent_filter(texts: tuple[str, ...]) -> AgentFilter | None:
