@@ -6,7 +6,7 @@ from tidegate.errors import SourceError
 from tidegate.io.vendors import load_vendors
 
 IEEE = "OUI/MA-L   Organization\n02-AB-10   (hex)\t\tExample Networks\n02AB10     (base 16)\t\tExample Networks\n"
-CSV = 'Registry,Assignment,Organization Name,Organization Address\nMA-L,02ab10,"Example, Inc.",Somewhere\nMA-M,02AB10C,x,y\n'
+CSV = 'Registry,Assignment,Organization Name\nMA-L,02ab10,"Example, Inc.",Somewhere\nMA-M,02AB10C,x,y\n'
 MANUF = "# comment\n02:AB:10\tExampleN\tExample Networks\n02:AB:11\tShort\n02:AB:12:C0:00:00/28\tSmall\tSmall block\n"
 
 
