@@ -63,11 +63,11 @@ async def read_reply(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 def get(target: str) -> bytes:
-    return f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    return f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
 
 
 def put(target: str, body: bytes) -> bytes:
-    return f"PUT {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    return f"PUT {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 @asynccontextmanager
@@ -103,7 +103,7 @@ async def test_many_requests_on_one_connection() -> None:
 @on_loop
 async def test_a_body_in_chunks() -> None:
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (FLOW[:5], FLOW[5:6], FLOW[6:])) + b"0\r\n\r\n"
-    head = b"PUT /flow/a/json HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = b"PUT /flow/a/json HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
     async with served() as one:
         assert (await one.ask(head + chunks, get("/version")))[0] == (204, b"")
         assert list(one.backend.flows()) == ["a"]
@@ -111,7 +111,7 @@ async def test_a_body_in_chunks() -> None:
 
 @on_loop
 async def test_a_body_in_chunks_has_a_size() -> None:
-    head = b"PUT /flow/a/json HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = b"PUT /flow/a/json HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
     async with served() as one:
         reader, writer = await one.connect()
         writer.write(head + b"%x\r\n" % (1 << 21) + b" " * (1 << 21) + b"\r\n0\r\n\r\n")

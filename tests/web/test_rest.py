@@ -7,6 +7,7 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from tidegate.errors import ConfigError
 from tidegate.web.rest import MAX_BODY, RestConfig, create_app
 from web.fake_backend import FakeBackend, FakeScripts
 
@@ -79,6 +80,12 @@ def test_with_the_token_changes_are_made(connect: Connect, backend: FakeBackend,
     assert client.get("/flow/json").status_code == 200
 
 
+@pytest.mark.parametrize("config", [RestConfig(token=""), RestConfig(token=" \t"), RestConfig(token_for_reads=True)])  # noqa: S106 - a test's
+def test_a_configuration_that_protects_nothing_is_an_error(backend: FakeBackend, config: RestConfig) -> None:
+    with pytest.raises(ConfigError):
+        create_app(backend, config=config)
+
+
 def test_a_token_may_be_needed_for_reads(connect: Connect) -> None:
     client = connect(RestConfig(token="secret", token_for_reads=True))  # noqa: S106 - a test's
     for path in ("/flow/json", "/version", "/events/json", "/api-docs", "/prometheus/analyzer/txt", "/status"):
@@ -98,19 +105,60 @@ def test_pages_of_other_sites_change_nothing(
     assert backend.flows() == {}
 
 
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "", "http://testserver.local:1", "http://[::1"])
+def test_changes_of_other_origins_are_refused(client: TestClient[Litestar], origin: str) -> None:
+    assert client.put("/flow/a/json", content=FLOW, headers={"Origin": origin}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8008", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8008", 200),
+        ("localhost:8008", 200),
+        ("LOCALHOST.", 200),
+        ("noc.example:8008", 200),
+        ("evil.example", 403),
+        ("evil.example:8008", 403),
+        ("localhost.evil.example", 403),
+        ("[::1", 403),
+        (":80", 403),
+    ],
+)
+def test_names_that_a_server_on_loopback_answers_to(backend: FakeBackend, host: str, status: int) -> None:
+    app = create_app(backend, config=RestConfig(hosts=("noc.example",)))
+    client = TestClient(app, base_url="http://127.0.0.1:8008")
+    assert client.get("/flow/json", headers={"Host": host}).status_code == status
+    assert client.get("/health", headers={"Host": host}).status_code == 200
+
+
+def test_a_server_on_the_network_answers_to_any_name(backend: FakeBackend) -> None:
+    client = TestClient(create_app(backend), base_url="http://192.0.2.1:8008")
+    assert client.get("/flow/json", headers={"Host": "telemetry.example"}).status_code == 200
+
+
 def test_own_pages_and_allowed_origins_may_change(connect: Connect) -> None:
     origin = "https://noc.example"
     client = connect(RestConfig(cors_origins=(origin,)))
     allowed = {"Sec-Fetch-Site": "cross-site", "Origin": origin}
     assert client.put("/flow/a/json", content=FLOW, headers=allowed).status_code == 204
-    assert client.put("/flow/a/json", content=FLOW, headers={"Sec-Fetch-Site": "same-origin"}).status_code == 204
+    own = {"Sec-Fetch-Site": "same-origin", "Origin": "http://testserver.local"}
+    assert client.put("/flow/a/json", content=FLOW, headers=own).status_code == 204
 
 
 def test_other_origins_are_told_nothing_by_default(client: TestClient[Litestar], connect: Connect) -> None:
     origin = "https://noc.example"
     assert "access-control-allow-origin" not in client.get("/flow/json", headers={"Origin": origin}).headers
-    reply = connect(RestConfig(cors_origins=(origin,))).get("/flow/json", headers={"Origin": origin})
-    assert reply.headers["access-control-allow-origin"] == origin
+    allowing = connect(RestConfig(cors_origins=(origin,), token="secret"))  # noqa: S106 - a test's
+    assert allowing.get("/flow/json", headers={"Origin": origin}).headers["access-control-allow-origin"] == origin
+    asked = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization"}
+    before = allowing.options("/flow/a/json", headers={"Origin": origin, **asked})
+    assert before.status_code == 204
+    assert before.headers["access-control-allow-origin"] == origin
+    assert "authorization" in before.headers["access-control-allow-headers"].lower()
+    other = allowing.options("/flow/a/json", headers={"Origin": "https://evil.example", **asked})
+    assert "access-control-allow-origin" not in other.headers
 
 
 @pytest.mark.parametrize(

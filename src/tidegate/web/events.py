@@ -19,8 +19,6 @@ __all__ = ["HANDLERS"]
 _MOST: Final = 1000
 _TIMEOUT_S: Final = 60.0
 
-Id: TypeAlias = int | None
-Count: TypeAlias = int
 Timeout: TypeAlias = Annotated[float, QueryParameter(ge=0, description="seconds to wait, at most 3600")]
 
 
@@ -31,12 +29,12 @@ async def read_events(  # noqa: PLR0913 - the parameters of the interface
     polls: Waiting,
     *,
     event_id: Annotated[
-        Id, QueryParameter(name="eventID", description="wait for events behind this one; -1: any")
+        int | None, QueryParameter(name="eventID", description="wait for events behind this one; -1: any")
     ] = None,
     threshold_id: Annotated[
         list[str] | None, QueryParameter(name="thresholdID", description="of these thresholds")
     ] = None,
-    max_events: Annotated[Count, QueryParameter(name="maxEvents", ge=1)] = _MOST,
+    max_events: Annotated[int, QueryParameter(name="maxEvents", ge=1)] = _MOST,
     timeout: Timeout = _TIMEOUT_S,  # noqa: ASYNC109 - the interface's name; how long the client is ready to wait
 ) -> list[Event]:
     """Return events, newest first. With `eventID` the request waits until there are some with a larger id."""
@@ -56,10 +54,10 @@ async def read_flow_records(  # noqa: PLR0913 - the parameters of the interface
     polls: Waiting,
     *,
     flow_id: Annotated[
-        Id, QueryParameter(name="flowID", description="wait for records behind this one; -1: any")
+        int | None, QueryParameter(name="flowID", description="wait for records behind this one; -1: any")
     ] = None,
     name: Annotated[list[str] | None, QueryParameter(description="of these definitions")] = None,
-    max_flows: Annotated[Count, QueryParameter(name="maxFlows", ge=1)] = _MOST,
+    max_flows: Annotated[int, QueryParameter(name="maxFlows", ge=1)] = _MOST,
     timeout: Timeout = _TIMEOUT_S,  # noqa: ASYNC109 - the interface's name; how long the client is ready to wait
 ) -> list[FlowRecord]:
     """Return records of definitions with `log`, newest first. With `flowID` the request waits as that of events."""

@@ -15,8 +15,9 @@ from tidegate.errors import TextError
 __all__ = ["parse_key_filter"]
 
 _MAX_PATTERN: Final = 1000
+_SET: Final = r"\[\^?\]?(?:\\[^0-9A-Za-z]|\\[dDsSwW]|(?!--|&&|~~|\|\|)[^\]\[\\])*\]"  # no operators on sets
 _TOKEN: Final = re.compile(
-    r"(?P<any>\.[*+])|(?P<bar>\|)|(?P<one>\\[^0-9A-Za-z]|\\[dDsSwWbB]|\[\^?\]?[^\]]*\]|[^*+?{}()\[\]\\])", re.DOTALL
+    rf"(?P<any>\.[*+])|(?P<bar>\|)|(?P<one>\\[^0-9A-Za-z]|\\[dDsSwWbB]|{_SET}|[^*+?{{}}()\[\]\\])", re.DOTALL
 )
 
 
@@ -53,7 +54,7 @@ def _alternatives(pattern: str) -> Iterator[tuple[re.Pattern[str], ...]]:
 def _compile(pattern: str, at: int, piece: str) -> re.Pattern[str]:
     try:
         return re.compile(piece, re.DOTALL)
-    except (re.error, FutureWarning) as error:
+    except re.error as error:
         raise TextError(pattern, max(at - len(piece), 0), f"filter: {error}") from None
 
 

@@ -15,7 +15,7 @@ from tidegate.web.backend import ScriptHost, ScriptReply, ScriptRequest, ScriptS
 from tidegate.web.inject import Config, Scripts, Segment
 from tidegate.web.replies import ErrorReply, not_found, parse_body
 
-__all__ = ["HANDLERS"]
+__all__ = ["HANDLERS", "ask_script"]
 
 
 def _statuses(scripts: ScriptHost | None) -> dict[str, ScriptStatus]:
