@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ast
+import importlib
 from collections.abc import Callable, Iterator
 from graphlib import CycleError, TopologicalSorter
 
 import pytest
 
 from source_tree import Module, defined, exported, imports, modules, own_imports
+from tidegate.apps.kernels import ALL_KERNELS
 from tidegate.data.fields import FIELDS
 from tidegate.wire.sflow.origins import ORIGINS
 
-OPEN = {"units", "errors", "kernel", "octets"}
+OPEN = {"units", "errors", "kernel", "kernel_cache", "octets"}
 MAY_IMPORT = {
     "data": {"data"},
     "wire": {"wire", "data"},
@@ -45,6 +47,15 @@ FORBIDDEN = {
 EXCUSED = {
     ("apps.bench", "subprocess"): "each benchmark runs in an interpreter of its own",
     ("apps.bench", "datetime"): "a report of measurements carries its date",
+    ("apps.demo", "socket"): "the demonstration is the world: it sends the attack",
+    ("apps.demo", "time"): "it tells when what happened",
+    ("apps.demo", "random"): "it draws the attack's addresses",
+    ("apps.demo_traffic", "random"): "it draws the attack's addresses",
+    ("apps.demo_peer", "socket"): "it looks for a free port",
+    **dict.fromkeys(
+        (("kernel_cache", name) for name in ("os", "pathlib", "shutil", "tempfile")),
+        "compiled kernels are kept as numba's own cache would, below anything that could be handed a folder",
+    ),
     ("engine.filters", "warnings"): "re warns where later versions may read a pattern otherwise; an error here",
 }
 
@@ -224,6 +235,14 @@ def test_every_kernel_is_compiled_at_start() -> None:
         yield from (f"{name} is not in KERNELS" for name in sorted(kernels - names))
 
     _nowhere(wrong)
+
+
+def test_every_list_of_kernels_is_in_the_list_of_all() -> None:
+    lists = {name for name, module in modules().items() if "KERNELS" in defined(module.tree)}
+    all_names = {kernel.__name__ for kernel in ALL_KERNELS}
+    for name in sorted(lists):
+        module = importlib.import_module(f"tidegate.{name}")
+        assert {kernel.__name__ for kernel in module.KERNELS} <= all_names, name
 
 
 def _decorators(node: ast.stmt) -> set[str]:

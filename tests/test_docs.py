@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from documents import ROOT, Page, pages
 from tidegate.apps import reference_docs
@@ -19,13 +20,40 @@ REFERENCE = reference_docs.pages()
 each_page = pytest.mark.parametrize("page", PAGES, ids=str)
 
 
+SAVED = re.compile(r"[Ss]ave this as\s+`([\w.]+)`[^`]*?```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if any(page.blocks("python"))], ids=str)
-def test_python_runs(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_runs_and_commands_print_what_is_shown(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run a page from top to bottom, in a folder with the files that it says to save."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    for name, text in SAVED.findall(page.text):
+        (tmp_path / name).write_text(text, encoding="utf-8")
     namespace: dict[str, object] = {"__name__": f"document {page}"}
     for line, block in page.blocks("python"):
         code = compile("\n" * (line - 1) + block, str(page.path), "exec")
         exec(code, namespace)  # noqa: S102 - our own pages
+    for _, block in page.blocks("console"):
+        command, _, shown = block.removeprefix("$ ").partition("\n")
+        if command.split()[:2] in (["tidegate", "decode"], ["tidegate", "replay"]):
+            result = CliRunner().invoke(cli, shlex.split(command)[1:])
+            assert result.exit_code == 0, result.output
+            _looks_like(result.stdout, shown)
+
+
+def _looks_like(printed: str, shown: str) -> None:
+    """Compare line by line; … at the end of a line stands for its rest, on a line of its own for all that follows."""
+    lines = iter(printed.splitlines())
+    for line in shown.splitlines():
+        if line == "…":
+            return
+        found = next(lines, "nothing")
+        start, cut, _ = line.partition("…")
+        assert found.startswith(start) if cut else found == line, f"shown {line!r}, printed {found!r}"
+    assert list(lines) == [], "more is printed than shown"
 
 
 @each_page
@@ -76,8 +104,8 @@ def _parse(words: list[str], line: str) -> None:
         return
     try:
         command.make_context(words[0], words[1:])
-    except click.exceptions.Exit:
-        return  # --help
+    except (click.exceptions.Exit, click.MissingParameter):
+        return  # --help, or a command that is only named
     except click.UsageError as error:
         pytest.fail(f"{line}: {error.message}")
 
