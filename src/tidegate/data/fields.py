@@ -43,7 +43,7 @@ def field_ref(text: str) -> FieldRef | None:
         return None
     if not dot:
         return FieldRef(name)
-    if not field.layered or not suffix.isdigit() or int(suffix) > MAX_LAYER:
+    if not field.layered or not (suffix.isascii() and suffix.isdigit() and len(suffix) <= 2) or int(suffix) > MAX_LAYER:
         return None
     return FieldRef(name, int(suffix))
 

@@ -124,14 +124,14 @@ def _prefix(text: str) -> tuple[int, ...] | None:
 def _mac(text: str) -> tuple[int] | None:
     digits = text.replace(":", "").replace("-", "").replace(".", "")
     try:
-        return (int(digits, 16),) if len(digits) == 12 and digits.isalnum() else None
+        return (int(digits, 16),) if len(digits) == 12 and digits.isascii() and digits.isalnum() else None
     except ValueError:
         return None
 
 
 def _oui(text: str) -> tuple[int] | None:
     try:
-        return (int(text, 16),) if len(text) == 6 and text.isalnum() else None
+        return (int(text, 16),) if len(text) == 6 and text.isascii() and text.isalnum() else None
     except ValueError:
         return None
 

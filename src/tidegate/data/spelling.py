@@ -23,9 +23,10 @@ def string_text(octets: bytes) -> str:
     return octets.decode("utf-8", "replace")
 
 
-def string_octets(text: str) -> bytes:
-    """Return the octets of a string."""
-    return text.encode()
+def string_octets(text: str) -> bytes | None:
+    """Return the octets of a string, or None where it has halves of surrogate pairs, which UTF-8 cannot spell."""
+    octets = text.encode(errors="replace")
+    return octets if octets.decode() == text else None
 
 
 def name_text(octets: bytes) -> str:
@@ -54,15 +55,19 @@ def name_octets(text: str) -> bytes | None:
         if letter == ".":
             labels.append(bytearray())
         elif letter != "\\":
-            labels[-1] += letter.encode()
-        elif text[at : at + 3].isdigit() and len(text) >= at + 3 and int(text[at : at + 3]) < 256:
+            labels[-1] += letter.encode(errors="replace")
+        elif len(text) >= at + 3 and _is_number(text[at : at + 3], 256):
             labels[-1].append(int(text[at : at + 3]))
             at += 3
         else:
-            labels[-1] += text[at : at + 1].encode()
+            labels[-1] += text[at : at + 1].encode(errors="replace")
             at += 1
     octets = b"\0" if text == "." else b"".join(bytes([len(label) & 255]) + label for label in labels) + b"\0"
     return octets if name_text(octets) == text else None
+
+
+def _is_number(text: str, end: int) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 10 and int(text) < end
 
 
 def communities_text(octets: bytes) -> str:
@@ -74,7 +79,7 @@ def communities_text(octets: bytes) -> str:
 def communities_octets(text: str) -> bytes | None:
     """Return the octets of communities, or None where the text is none as `communities_text` spells them."""
     parts = [part.split(":") for part in text.split("-")]
-    if any(len(part) != 2 or not all(half.isdigit() and int(half) < 65536 for half in part) for part in parts):
+    if any(len(part) != 2 or not all(_is_number(half, 1 << 16) for half in part) for part in parts):
         return None
     octets = b"".join(int(half).to_bytes(2, "big") for part in parts for half in part)
     return octets if communities_text(octets) == text else None
@@ -98,7 +103,7 @@ def as_path_octets(text: str) -> bytes | None:
     if not text:
         return b""
     numbers = text.split("-")
-    if not all(number.isdigit() and int(number) < 1 << 32 for number in numbers):
+    if not all(_is_number(number, 1 << 32) for number in numbers):
         return None
     octets = b"".join(word.to_bytes(4, "big") for word in (2, len(numbers), *map(int, numbers)))
     return octets if as_path_text(octets) == text else None

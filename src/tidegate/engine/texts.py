@@ -62,7 +62,7 @@ class Texts:
             self._labels[labels] = np.zeros(count, np.uint64), np.zeros(count, np.bool_)
         words, kept = self._labels[labels]
         for number in np.unique(rows[~kept[rows]]).tolist():
-            words[number] = self.add(labels.texts[number].encode())
+            words[number] = self.add(labels.texts[number].encode(errors="replace"))
             kept[number] = True
         return words[rows]
 

@@ -144,7 +144,7 @@ def by_text(values: list[Value], function: Callable[[list[str]], str | None], me
     for place, key in enumerate(map(tuple, unique.tolist())):
         if key not in given:
             result = function(_texts_of(values, key, texts))
-            given[key] = None if result is None else texts.add(result.encode())
+            given[key] = None if result is None else texts.add(result.encode(errors="replace"))
         word = given[key]
         if word is not None:
             results[place], found[place] = word, True
