@@ -57,8 +57,8 @@ def test_what_could_run_away_is_an_error_at_its_column(pattern: str, column: int
 
 def test_a_pattern_has_a_length() -> None:
     with pytest.raises(TextError):
-        parse_key_filter("a" * 1001)
+        parse_key_filter("a" * 257)
 
 
 def test_a_hostile_pattern_ends() -> None:
-    assert not parse_key_filter(".*a" * 300 + "b")("a" * 2000)
+    assert not parse_key_filter(".*a" * 80 + "b")("a" * 2000)

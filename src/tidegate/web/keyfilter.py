@@ -14,7 +14,7 @@ from tidegate.errors import TextError
 
 __all__ = ["parse_key_filter"]
 
-_MAX_PATTERN: Final = 1000
+_MAX_PATTERN: Final = 256
 _SET: Final = r"\[\^?\]?(?:\\[^0-9A-Za-z]|\\[dDsSwW]|(?!--|&&|~~|\|\|)[^\]\[\\])*\]"  # no operators on sets
 _TOKEN: Final = re.compile(
     rf"(?P<any>\.[*+])|(?P<bar>\|)|(?P<one>\\[^0-9A-Za-z]|\\[dDsSwWbB]|{_SET}|[^*+?{{}}()\[\]\\])", re.DOTALL
