@@ -72,6 +72,7 @@ def run() -> list[dict[str, Any]]:
     lost = max(lost for (_, _, lost), _ in rounds)
     events, updates = asyncio.run(_latencies())
     method = f"the capture over loopback at {RATE} datagrams/s for {SECONDS:.0f} s, median of {ROUNDS} rounds"
+    starts = sorted(_start_s() for _ in range(3))
     waits = f"{len(events)} keys over their limit, one at a time, over background traffic"
     return [
         _result("live: CPU a datagram", ours, "ns", None, method=method, beside={"bare recvmmsg loop": bare}),
@@ -79,7 +80,24 @@ def run() -> list[dict[str, Any]]:
         _result("live: loss", 100 * lost, "%", "0", method=f"{method}; worst round"),
         *(_percentile("live: first sample over the limit to event", events, part, "<= 20", waits) for part in (50, 99)),
         *(_percentile("live: event to UPDATE written", updates, part, "<= 5", waits) for part in (50, 99)),
+        _result("start to listening", starts[1], "s", "<= 3", method="tidegate run, kernels cached, median of 3"),
     ]
+
+
+def _start_s() -> float:
+    """Return seconds from starting `tidegate run` until it says that it listens."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tidegate.toml"
+        path.write_text('[sflow]\nhost = "127.0.0.1"\nport = 0\n[rest]\nport = 0\n')
+        command = [sys.executable, "-m", "tidegate", "run", "--config", str(path)]
+        start = time.monotonic()
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            listening = any("REST on" in line for line in process.stderr or ())
+            spent = time.monotonic() - start
+            process.terminate()
+    if not listening:
+        raise SystemExit("tidegate run did not start")
+    return spent
 
 
 def _result(
