@@ -44,6 +44,9 @@ __all__ = ["Running", "collector", "run_collector"]
 
 _UNPRIVILEGED_BGP_PORT = 1179
 _TICK_S = 1.0
+_SECOND_NS = 1_000_000_000
+_LAG_NS = _SECOND_NS  # samples that wait in sockets and queues are younger; they may still go on a flow
+_MOST_SECONDS = 60  # made up for at once, where the clock was set ahead
 _SWITCH_S = 0.001  # a thread that computes in Python lets the others run so often; an event must not wait 5 ms
 _LOG = logging.getLogger(__name__)
 
@@ -73,15 +76,17 @@ class _PeerNews:
 
 
 class Receiving:
-    """Receivers with a queue and a shard each."""
+    """Receivers with a queue and a shard each. `seen` hears of each block first, on the receiver's thread."""
 
-    def __init__(self, config: Config, shards: Sequence[Shard], clock: Clock) -> None:
+    def __init__(
+        self, config: Config, shards: Sequence[Shard], clock: Clock, *, seen: Callable[[Block], object] | None = None
+    ) -> None:
         self._shards = shards
         self.queues: list[BoundedQueue[Block]] = [
             BoundedQueue(f"shard {shard.name}", config.sflow.queue_octets, weigh=octets_of_block) for shard in shards
         ]
         self.receivers = [
-            UdpReceiver(sock, blocks.put, settings=config.sflow, clock=clock)
+            UdpReceiver(sock, _both(seen, blocks.put), settings=config.sflow, clock=clock)
             for sock, blocks in zip(open_sockets(config.sflow), self.queues, strict=True)
         ]
 
@@ -109,6 +114,17 @@ class Receiving:
             "queues": [msgspec.to_builtins(blocks.statistics()) for blocks in self.queues],
             "shards": [msgspec.to_builtins(shard.statistics()) for shard in self._shards],
         }
+
+
+def _both(seen: Callable[[Block], object] | None, put: Callable[[Block], object]) -> Callable[[Block], object]:
+    if seen is None:
+        return put
+
+    def deliver(block: Block) -> None:
+        seen(block)
+        put(block)
+
+    return deliver
 
 
 async def run_collector(
@@ -225,6 +241,7 @@ async def _rest(
         token=config.rest.token or None,
         token_for_reads=config.rest.token_for_reads,
         cors_origins=config.rest.cors_origins,
+        hosts=config.rest.hosts,
     )
     bgp = RestSpeaker(speaker) if speaker is not None else None
     app = create_app(analyzer, scripts=RestScripts(host), bgp=bgp, config=access)
@@ -235,12 +252,19 @@ async def _rest(
 
 @contextlib.contextmanager
 def _ticks(analyzer: Analyzer, clock: Clock) -> Iterator[None]:
-    """Close idle flow records once a second, where no samples come that would."""
+    """Close idle flow records at each whole second, where no samples come that would; a replay does the same."""
     ending = threading.Event()
 
     def tick() -> None:
+        last = clock.time_ns() // _SECOND_NS
         while not ending.wait(_TICK_S):
-            analyzer.advance(clock.time_ns())
+            due = (clock.time_ns() - _LAG_NS) // _SECOND_NS
+            try:
+                for second in range(max(last, due - _MOST_SECONDS) + 1, due + 1):
+                    analyzer.advance(second * _SECOND_NS)
+            except Exception:  # the next second is another chance, and who waits for records hears why
+                _LOG.exception("idle flow records were not closed")
+            last = due
 
     thread = threading.Thread(target=tick, name="ticks", daemon=True)
     thread.start()

@@ -67,6 +67,7 @@ class RestText(_Section, frozen=True):
     token: str = ""  # changes need `Authorization: Bearer TOKEN`
     token_for_reads: bool = False  # reads too
     cors_origins: tuple[str, ...] = ()  # web pages of other origins that may ask
+    hosts: tuple[str, ...] = ()  # further names by which it is reached, such as a proxy's
 
 
 class PeerText(_Section, frozen=True):
