@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,12 +12,17 @@ import click
 import msgspec
 
 from tidegate import __version__
-from tidegate.errors import TidegateError
+from tidegate.apps import tables
+from tidegate.apps.tables import Column
+from tidegate.errors import ConfigError, TidegateError
+from tidegate.io.client import Client
 
 __all__ = ["main"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _FILE = click.Path(path_type=Path)
+_WAIT_S = 60  # of one request for events
+_MOST = 1000  # events of one answer
 _URL = "http://127.0.0.1:8008"
 
 
@@ -142,67 +147,122 @@ def _instance(command: F) -> F:
     command = click.option("--token", default="", envvar="TIDEGATE_TOKEN", help="Its token, where it needs one.")(
         command
     )
-    return click.option("--json", "as_json", is_flag=True, help="JSON lines.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON lines.")(command)
+
+
+def _objects(found: object) -> list[dict[str, Any]]:
+    """Return a list of objects that REST answered, as it is."""
+    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+
+
+def _named(found: object, name: str) -> list[dict[str, Any]]:
+    """Return an object of objects that REST answered as a list, each with its name under `name`."""
+    pairs = found.items() if isinstance(found, dict) else ()
+    return [{name: key, **value} for key, value in pairs if isinstance(value, dict)]
+
+
+def _definitions(client: Client) -> dict[str, Any]:
+    found = client.get("flow", "json")
+    return found if isinstance(found, dict) else {}
 
 
 @cli.command()
 @click.argument("name", required=False)
 @click.option("--agents", default="ALL", show_default=True, help="Agent addresses, separated by commas.")
-@click.option("--most", default=20, show_default=True, help="How many flows.")
+@click.option("--most", default=20, show_default=True, type=click.IntRange(1), help="How many flows.")
 @click.option("--mode", type=click.Choice(["max", "sum", "avg"]), default="max", show_default=True)
 @_instance
 def flows(name: str | None, agents: str, most: int, mode: str, url: str, token: str, *, as_json: bool) -> None:  # noqa: PLR0913 - click's options
     """Show the largest flows of definition NAME in a running instance, or its definitions."""
-    from tidegate.apps.terminal import show_rows
-    from tidegate.io.client import Client
-
     client = Client(url, token)
+    known = _definitions(client)
     if name is None:
-        definitions = client.get("flow", "json")
-        rows = [{"name": key, **spec} for key, spec in definitions.items()] if isinstance(definitions, dict) else []
-    else:
-        found = client.get("activeflows", agents, name, "json", maxFlows=most, aggMode=mode)
-        rows = found if isinstance(found, list) else []
-    show_rows(rows, as_json=as_json)
+        _show(_named(known, "name"), tables.definitions(), as_json=as_json)
+        return
+    if name not in known:
+        there = ", ".join(known) or "none; put one by REST, in the configuration file or in a script"
+        raise ConfigError(name, f"there is no flow definition of this name (known: {there})")
+    found = client.get("activeflows", agents, name, "json", maxFlows=most, aggMode=mode)
+    _show(_objects(found), tables.flows(known, name), as_json=as_json)
 
 
 @cli.command()
 @click.option("--follow", is_flag=True, help="Wait for new ones, until interrupted.")
-@click.option("--most", default=20, show_default=True, help="How many of those there are.")
+@click.option("--most", default=20, show_default=True, type=click.IntRange(1), help="How many of those there are.")
 @click.option("--threshold", "thresholds", multiple=True, help="Of this threshold alone; may be repeated.")
 @_instance
 def events(*, follow: bool, most: int, thresholds: tuple[str, ...], url: str, token: str, as_json: bool) -> None:
     """Show the events of a running instance, oldest first."""
-    from tidegate.apps.terminal import show_rows
-    from tidegate.io.client import Client
+    from tidegate.apps.output import show_lines
 
     client = Client(url, token)
     wanted = list(thresholds) or None
-    last = -1
+    found = _objects(client.get("events", "json", maxEvents=most, thresholdID=wanted))[::-1]
+    columns = tables.events({} if as_json else _definitions(client))
+    if not follow:
+        _show(found, columns, as_json=as_json)
+        return
+    last = 0
     with contextlib.suppress(KeyboardInterrupt):
         while True:
-            wait = 60 if follow and last >= 0 else 0
-            found = client.get(
-                "events", "json", wait_s=wait, eventID=last, maxEvents=most, timeout=wait, thresholdID=wanted
-            )
-            rows = found[::-1] if isinstance(found, list) else []
-            show_rows(rows, as_json=as_json, table=not follow)
-            last = max((row["eventID"] for row in rows), default=max(last, 0))
-            if not follow:
-                return
+            if as_json:
+                _show(found, columns, as_json=True)
+            else:
+                show_lines(found, columns)
+            last = max((row["eventID"] for row in found), default=last)
+            found = _objects(
+                client.get(
+                    "events", "json", wait_s=_WAIT_S, eventID=last, maxEvents=_MOST, timeout=_WAIT_S, thresholdID=wanted
+                )
+            )[::-1]
 
 
 @cli.command()
 @_instance
 def agents(url: str, token: str, *, as_json: bool) -> None:
     """Show the agents that a running instance hears, and what was lost on the way."""
-    from tidegate.apps.terminal import show_rows
-    from tidegate.io.client import Client
+    _show(_named(Client(url, token).get("agents", "json"), "agent"), tables.AGENTS, as_json=as_json)
 
-    found = Client(url, token).get("agents", "json")
-    show_rows(
-        [{"agent": name, **info} for name, info in found.items()] if isinstance(found, dict) else [], as_json=as_json
-    )
+
+@cli.group()
+def bgp() -> None:
+    """Show the BGP neighbours of a running instance, and what is announced to them."""
+
+
+@bgp.command()
+@_instance
+def neighbors(url: str, token: str, *, as_json: bool) -> None:
+    """Show the neighbours, and how things stand with each."""
+    _show(_objects(Client(url, token).get("bgp", "neighbors", "json")), tables.NEIGHBORS, as_json=as_json)
+
+
+@bgp.command()
+@click.argument("neighbor")
+@_instance
+def flowspec(neighbor: str, url: str, token: str, *, as_json: bool) -> None:
+    """Show the FlowSpec rules wanted at NEIGHBOR, by its address."""
+    _show(_objects(Client(url, token).get("bgp", "flowspec", neighbor, "json")), tables.FLOWSPEC, as_json=as_json)
+
+
+@bgp.command()
+@click.argument("neighbor")
+@_instance
+def routes(neighbor: str, url: str, token: str, *, as_json: bool) -> None:
+    """Show the unicast routes wanted at NEIGHBOR, by its address."""
+    client = Client(url, token)
+    found = client.get("bgp", "routepusher", neighbor, "json")
+    prefixes = [str(prefix) for prefix in found] if isinstance(found, list) else []
+    rows = [client.get("bgp", "routepusher", neighbor, *prefix.split("/"), "json") for prefix in prefixes]
+    _show(_objects(rows), tables.ROUTES, as_json=as_json)
+
+
+def _show(rows: Sequence[Mapping[str, object]], columns: Sequence[Column], *, as_json: bool) -> None:
+    from tidegate.apps.output import show_json, show_table
+
+    if as_json:
+        show_json(rows)
+    else:
+        show_table(rows, columns)
 
 
 @contextlib.contextmanager

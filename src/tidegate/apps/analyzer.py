@@ -109,10 +109,13 @@ class Analyzer:
     def agents(self, addresses: Sequence[str] | None = None) -> dict[str, AgentInfo]:
         """Return agents by address, all or those named."""
         now = self._now_ns()
-        found: dict[str, AgentInfo] = {}
+        found: dict[Words, AgentCounts] = {}
         for counts in self._each(lambda engine: engine.sources.counts()):
-            found |= {format_address(*one.agent): _agent_info(one, now) for one in counts}
-        return found if addresses is None else {name: found[name] for name in addresses if name in found}
+            for one in counts:
+                known = found.get(one.agent)
+                found[one.agent] = one if known is None else _joined(known, one)
+        named = {format_address(*words): _agent_info(one, now) for words, one in found.items()}
+        return named if addresses is None else {name: named[name] for name in addresses if name in named}
 
     def data_source(self, agent: str, source: str) -> DataSourceInfo | None:
         """Return what is known of a data source (`3`, `2.1`)."""
@@ -141,8 +144,8 @@ class Analyzer:
         """Put a flow definition; the same again changes nothing. `TextError`."""
         definition = parse_definition(name, spec)
         with self._lock:
-            self._flows[name] = definition
             self._each(lambda engine: engine.set_flow(definition))
+            self._flows[name] = definition
 
     def clear_flow(self, name: str) -> bool:
         """Remove a flow definition; False where there was none."""
@@ -158,8 +161,8 @@ class Analyzer:
         """Put a threshold; the same again changes nothing. `TextError`."""
         threshold = parse_threshold(name, spec)
         with self._lock:
-            self._thresholds[name] = threshold
             self._each(lambda engine: engine.set_threshold(threshold))
+            self._thresholds[name] = threshold
 
     def clear_threshold(self, name: str) -> bool:
         """Remove a threshold."""
@@ -184,8 +187,8 @@ class Analyzer:
         """Put a group: label to CIDRs. `TextError`."""
         group = parse_group(name, spec)
         with self._lock:
-            self._groups[name] = group
             self._each(lambda engine: engine.set_group(name, group))
+            self._groups[name] = group
 
     def clear_group(self, name: str) -> bool:
         """Remove a group."""
@@ -201,8 +204,8 @@ class Analyzer:
         """Put a map: label to values. `TextError`."""
         table = parse_map(name, spec)
         with self._lock:
-            self._maps[name] = table
             self._each(lambda engine: engine.set_map(name, table))
+            self._maps[name] = table
 
     def clear_map(self, name: str) -> bool:
         """Remove a map."""
@@ -232,8 +235,9 @@ class Analyzer:
 
     def top_keys(self, agents: str, name: str) -> list[ActiveFlow] | None:
         """Return the largest `n` flows of each data source, unmerged; None for an unknown name."""
+        definition = self._flows.get(name)
         taken = self._snapshots(agents, name)
-        return None if taken is None else each_source(taken, self._flows[name].n)
+        return None if definition is None or taken is None else each_source(taken, definition.n)
 
     def events(self, after: int = -1, *, most: int = 1000, thresholds: Sequence[str] = ()) -> list[Event]:
         """Return events with an id above `after`, newest first, at most `most`, of all thresholds or those named."""
@@ -270,10 +274,11 @@ class Analyzer:
         wanted = _wanted_agents(agents)
         now_ns = self._now_ns()
 
-        def take(engine: Engine) -> Snapshot:
-            return snapshot(engine.flows[name], engine.sources, engine.seconds(now_ns), wanted)
+        def take(engine: Engine) -> Snapshot | None:
+            flow = engine.flows.get(name)  # None where it was removed just now
+            return None if flow is None else snapshot(flow, engine.sources, engine.seconds(now_ns), wanted)
 
-        return self._each(take)
+        return [taken for taken in self._each(take) if taken is not None]
 
     def _each(self, question: Callable[[Engine], T]) -> list[T]:
         return [shard.ask(question) for shard in self._shards]
@@ -305,6 +310,17 @@ def _wanted_agents(agents: str) -> frozenset[Words] | None:
             raise TextError(agents, agents.index(name), f"{name} is no agent address", "use ALL, or addresses")
         found |= {words} if words is not None else set()
     return frozenset(found)
+
+
+def _joined(first: AgentCounts, second: AgentCounts) -> AgentCounts:
+    """Return what two shards know of one agent together; address and uptime are those of the one that heard it last."""
+    later = second if second.last_ns >= first.last_ns else first
+    return msgspec.structs.replace(
+        later,
+        datagrams=first.datagrams + second.datagrams,
+        first_ns=min(first.first_ns, second.first_ns),
+        sources=first.sources + second.sources,
+    )
 
 
 def _agent_info(counts: AgentCounts, now_ns: int) -> AgentInfo:

@@ -262,7 +262,7 @@ def _ticks(analyzer: Analyzer, clock: Clock) -> Iterator[None]:
             try:
                 for second in range(max(last, due - _MOST_SECONDS) + 1, due + 1):
                     analyzer.advance(second * _SECOND_NS)
-            except Exception:  # the next second is another chance, and who waits for records hears why
+            except Exception:  # noqa: BLE001 - the next second is another chance, and who waits for records hears why
                 _LOG.exception("idle flow records were not closed")
             last = due
 

@@ -1,15 +1,19 @@
 """`tidegate replay`: the same shards, scripts and definitions on recordings, in the time of the recording.
 
-One shard takes block after block; scripts are driven in step, so that the same recording gives the same events and the
-same calls each time, whatever the speed. Nothing is sent: what scripts announce is kept and told at the end.
+One shard takes block after block; scripts are driven in step. So that the same recording gives the same events and the
+same calls each time, whatever the speed and however it was cut into blocks, recorded time is cut into slices: scripts
+hear at the end of a slice what happened in it and what time it is, and at each whole second idle flow records close, as
+they do in a live run. Nothing is sent: what scripts announce is kept and told at the end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from tidegate.apps.analyzer import Analyzer
 from tidegate.apps.config import Config
@@ -23,10 +27,15 @@ from tidegate.engine.events import Event, FlowRecord
 from tidegate.io.clock import Clock
 from tidegate.io.fetch import fetch
 from tidegate.io.pcap import Capture, CaptureStats
-from tidegate.io.replay import pace
+from tidegate.io.replay import pace, part_of_block
 from tidegate.wire.sflow.columns import DecoderStatistics
 
-__all__ = ["Replayed", "replay"]
+__all__ = ["Replayed", "Told", "replay"]
+
+_SECOND_NS = 1_000_000_000
+_SCRIPTS_NS = 100_000_000  # scripts hear of time about as often as in a live run
+_UNCUT_NS = 1 << 62
+_MOST_SLICES = 36_000  # gone through one by one where nothing was recorded for long: an hour with scripts
 
 
 class Replayed(msgspec.Struct, frozen=True):
@@ -57,34 +66,88 @@ class _Run:
 
     def __init__(self, config: Config, scripts: tuple[Path, ...], told: Told) -> None:
         self._told = told
-        self.now_ns = 0
+        self.now_ns = 0  # what scripts take for the time
         self.first_ns = 0
+        self.last_ns = 0  # time of the last datagram
         self.analyzer, shards = build_analyzer(config, shards=1, now_ns=lambda: self.now_ns)
         self.shard = shards[0]
         self.routes = RouteLog(lambda: self.now_ns / 1e9)
         services = Services(backend=self.analyzer, bgp=self.routes, fetch=fetch, log=log_line, shared=Shared())
+        files = script_files(config, scripts)
         store = Path(config.store) if config.store else None
-        self.host = ScriptHost(script_files(config, scripts), services, store=store, in_step=True)
+        self.host = ScriptHost(files, services, store=store, in_step=True)
+        self._waiting: list[Event | FlowRecord] | None = [] if files else None  # for scripts, until the slice ends
+        logs = any(spec["log"] for spec in self.analyzer.flows().values())
+        self._slice_ns = _SCRIPTS_NS if files else _SECOND_NS if logs else _UNCUT_NS
+        self._slice = 0  # number of the slice, counted from 1970
         self.analyzer.deliver_to(self._deliver)
 
     def take(self, block: Block) -> None:
-        if not self.now_ns:
-            self.now_ns = self.first_ns = int(block.time_ns[0])
-            self.host.start(self.now_ns)
-        self.shard.take(block)
-        self.now_ns = max(self.now_ns, int(block.time_ns[-1]))
-        self.host.advance(self.now_ns)
+        """Take datagrams, in slices."""
+        if not self.first_ns:
+            self._begin(int(block.time_ns[0]))
+        numbers = block.time_ns // self._slice_ns
+        cuts = np.flatnonzero(np.diff(numbers, prepend=np.int64(self._slice))).tolist()
+        for first, stop in pairwise([0, *(cut for cut in cuts if cut), len(block)]):
+            if int(numbers[first]) != self._slice:
+                self._turn_to(int(numbers[first]))
+            self.shard.take(part_of_block(block, first, stop))
+            self.last_ns = int(block.time_ns[stop - 1])
+
+    def finish(self) -> None:
+        """End the recording: what is open closes, scripts hear the last of it."""
+        self._hand_over()
+        self._pass(self.last_ns)
+        self.analyzer.finish()
+        self._hand_over()
+        self.host.stop()
+
+    def _begin(self, time_ns: int) -> None:
+        self.now_ns = self.first_ns = self.last_ns = time_ns
+        self._slice = time_ns // self._slice_ns
+        self.host.start(time_ns)
+
+    def _turn_to(self, number: int) -> None:
+        """Go to another slice: end the present one, and let the time between pass."""
+        self._hand_over()
+        if (self._slice - number) * self._slice_ns > _SECOND_NS:  # another recording, or a clock that was set back
+            self.now_ns = number * self._slice_ns
+        for between in range(max(self._slice, number - _MOST_SLICES) + 1, number + 1):
+            self._pass(between * self._slice_ns)
+        self._slice = number
+
+    def _pass(self, now_ns: int) -> None:
+        """Let it be `now_ns`: records close, timers run."""
+        self.now_ns = max(self.now_ns, now_ns)
+        if now_ns % _SECOND_NS == 0:
+            self.analyzer.advance(now_ns)
+            self._hand_over()
+        if self._waiting is not None:
+            self.host.advance(now_ns)
 
     def _deliver(self, events: Sequence[Event], records: Sequence[FlowRecord]) -> None:
         for event in events:
             self._told.event(event)
         for record in records:
             self._told.record(record)
-        self.host.deliver(events, records)
+        if self._waiting is not None:
+            self._waiting += [*events, *records]
 
-    def finish(self) -> None:
-        self.analyzer.finish()
-        self.host.stop()
+    def _hand_over(self) -> None:
+        """Give the scripts what waits for them, each at its time."""
+        if not self._waiting:
+            return
+        waiting, self._waiting = sorted(self._waiting, key=_time_of), []
+        for one in waiting:
+            self.now_ns = max(self.now_ns, _time_of(one))
+            if isinstance(one, Event):
+                self.host.deliver([one])
+            else:
+                self.host.deliver(records=[one])
+
+
+def _time_of(one: Event | FlowRecord) -> int:
+    return one.time_ns if isinstance(one, Event) else one.end * 1_000_000
 
 
 def replay(
@@ -126,7 +189,7 @@ def _result(analyzer: Analyzer, shard: Shard, captures: Sequence[Capture], run: 
         events=int(str(numbers["eventsGenerated"])),
         flow_records=int(str(numbers["flowsGenerated"])),
         first_ns=run.first_ns,
-        last_ns=run.now_ns,
+        last_ns=run.last_ns,
         changes=tuple(run.routes.changes),
         script_errors={name: status.error for name, status in run.host.status().items() if status.error},
     )

@@ -1,7 +1,7 @@
 """One shard of the analytics: decoder and engine, fed from a queue on a thread of their own, or by hand.
 
-Whoever wants something of the engine asks with a function; it runs between two blocks, so that nothing in the engine
-needs a lock.
+Whoever wants something of the engine asks with a function; it runs between two blocks on the shard's thread, so that
+nothing in the engine needs a lock. Where there is no thread, one lock keeps those who ask and who feeds apart.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 from tidegate.data.block import Block
 from tidegate.engine.engine import Engine
 from tidegate.engine.events import Event, FlowRecord
-from tidegate.errors import TidegateError
+from tidegate.errors import DecodeError, TidegateError
 from tidegate.io.queue import BoundedQueue
 from tidegate.wire.sflow.attributes import adapter_macs, source_attributes
 from tidegate.wire.sflow.columns import Decoded, Decoder
@@ -42,6 +42,7 @@ class ShardStatistics(msgspec.Struct, frozen=True):
     flow_samples: int
     counter_samples: int
     failed_blocks: int  # dropped because of an error of ours, which was logged
+    failed_datagrams: int  # in those
 
 
 class Shard:
@@ -53,9 +54,10 @@ class Shard:
         self.engine = engine
         self._publish = publish
         self._questions: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._blocks: BoundedQueue[Block] | None = None
+        self._lock = threading.RLock()  # never held while a block is worked on by the shard's thread
+        self._blocks: BoundedQueue[Block] | None = None  # while a thread answers questions
         self._thread: threading.Thread | None = None
-        self._counts = [0, 0, 0, 0, 0]
+        self._counts = [0, 0, 0, 0, 0, 0]
 
     def start(self, blocks: BoundedQueue[Block]) -> None:
         """Take blocks from a queue, on a thread, until the queue is closed."""
@@ -70,7 +72,11 @@ class Shard:
             self._thread = None
 
     def take(self, block: Block) -> None:
-        """Decode a block, step the engine, and publish what came of it."""
+        """Take a block by hand: decode it, step the engine, and publish what came of it."""
+        with self._lock:
+            self._take(block)
+
+    def _take(self, block: Block) -> None:
         decoded = self.decoder.decode(block, self.engine.needs())
         self._read_attributes(decoded)
         caused = self.engine.step(decoded.datagrams, decoded.flows, decoded.counters)
@@ -86,13 +92,16 @@ class Shard:
         counters = decoded.counters
         for row, number in self.engine.unread_counters(counters, decoded.datagrams):
             octets = counters.data[counters.start[row] : counters.stop[row]].tobytes()
-            records = decode_counter_records(octets)
+            try:
+                records = decode_counter_records(octets)
+            except DecodeError:  # the decoder has counted it
+                continue
             logical = int(counters.source[row]) >> 32 == _LOGICAL
             self.engine.note_attributes(number, source_attributes(records, logical=logical), adapter_macs(records))
 
     def ask(self, question: Callable[[Engine], T]) -> T:
         """Return what a function says of the engine, asked between two blocks."""
-        if self._thread is None or self._blocks is None or threading.current_thread() is self._thread:
+        if threading.current_thread() is self._thread:
             return question(self.engine)
         answer: Future[T] = Future()
 
@@ -102,8 +111,11 @@ class Shard:
             except BaseException as error:  # noqa: BLE001 - whatever it is belongs to who asked
                 answer.set_exception(error)
 
-        self._questions.put(reply)
-        self._blocks.wake()
+        with self._lock:
+            if self._blocks is None:
+                return question(self.engine)
+            self._questions.put(reply)
+            self._blocks.wake()
         try:
             return answer.result(_PATIENCE_S)
         except TimeoutError:
@@ -118,14 +130,21 @@ class Shard:
             block = blocks.get()
             if block is not None:
                 self._take_safely(block)
-            while not self._questions.empty():
-                self._questions.get()()
+            self._answer()
             if block is None and blocks.closed:
-                return
+                break
+        with self._lock:
+            self._blocks = None
+            self._answer()
+
+    def _answer(self) -> None:
+        while not self._questions.empty():
+            self._questions.get()()
 
     def _take_safely(self, block: Block) -> None:
         try:
-            self.take(block)
+            self._take(block)
         except Exception:  # noqa: BLE001 - one block must not end the shard; the error is ours, so tell all of it
             self._counts[4] += 1
+            self._counts[5] += len(block)
             _LOG.exception("shard %s dropped a block of %d datagrams", self.name, len(block))

@@ -1,23 +1,32 @@
-"""What commands print: tables, progress, summaries. On a terminal with colour and bars, elsewhere plain lines."""
+"""What programs tell on standard error: log, progress, summaries. On a terminal with colour and bars, else plain lines."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import Progress
-from rich.table import Table
 
-from tidegate.apps.kernels import prepare_kernels
+from tidegate.apps.kernels import ALL_KERNELS
 from tidegate.apps.replay import Replayed
 from tidegate.io.pcap import describe_capture
+from tidegate.kernel import compile_kernels
 
-__all__ = ["compile_with_progress", "progress_bar", "set_up_log", "show_replayed", "show_rows"]
+__all__ = [
+    "compile_with_progress",
+    "progress_bar",
+    "set_up_log",
+    "show_replayed",
+]
+
+_LONG_S = 2.0
 
 
 def _errors() -> Console:
@@ -31,24 +40,28 @@ def set_up_log(level: str) -> None:
         logging.basicConfig(level=level.upper(), format="%(message)s", handlers=[handler])
     else:
         logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if level != "debug":  # that it starts and stops is told by the program that has it
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 
-def compile_with_progress() -> None:
-    """Compile the kernels, or load them from the cache; say so where it takes long."""
+def compile_with_progress(kernels: Sequence[Callable[..., Any]] = ALL_KERNELS) -> None:
+    """Compile kernels, or load them from the cache; say so where it takes long."""
     console = _errors()
     if not console.is_terminal:
-        told: list[str] = []
-
-        def tell(_name: str, _done: int, total: int) -> None:
-            if not told:
-                told.append(f"preparing {total} kernels (compiled once, then cached)")
-                console.print(told[0])
-
-        prepare_kernels(tell)
+        _compile_with_a_line(console, kernels)
         return
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("preparing kernels (once)", total=None)
-        prepare_kernels(lambda name, done, total: progress.update(task, completed=done, total=total, description=name))
+        task = progress.add_task("preparing kernels (compiled once)", total=len(kernels))
+        for done, name in enumerate(compile_kernels(kernels)):
+            progress.update(task, completed=done, description=f"preparing kernels (compiled once): {name}")
+
+
+def _compile_with_a_line(console: Console, kernels: Sequence[Callable[..., Any]]) -> None:
+    start, told = time.monotonic(), False
+    for done, _ in enumerate(compile_kernels(kernels)):
+        if not told and time.monotonic() - start > _LONG_S:
+            told = True
+            console.print(f"compiling kernels, {done} of {len(kernels)} done; they are cached for the next time")
 
 
 @contextlib.contextmanager
@@ -61,33 +74,6 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-def show_rows(rows: Sequence[Mapping[str, object]], *, as_json: bool, table: bool = True) -> None:
-    """Print objects as JSON lines, or as a table, or as lines."""
-    if as_json:
-        for row in rows:
-            print(msgspec.json.encode(row).decode(), flush=True)  # noqa: T201 - it is what the command is for
-        return
-    console = Console()
-    if not table:
-        for row in rows:
-            console.print(" ".join(f"{name}={_cell(value)}" for name, value in row.items()), markup=False)
-        return
-    if not rows:
-        console.print("nothing to show")
-        return
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    shown = Table(*names)
-    for row in rows:
-        shown.add_row(*(_cell(row.get(name, "")) for name in names))
-    console.print(shown)
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:,.1f}"
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def show_replayed(result: Replayed) -> None:

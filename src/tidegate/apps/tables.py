@@ -1,0 +1,149 @@
+"""What commands show of a running instance, as columns: the few fields that a person looks for, in units.
+
+Everything else is in `--json`. Pure functions of the objects that REST answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+__all__ = ["AGENTS", "FLOWSPEC", "NEIGHBORS", "ROUTES", "Column", "definitions", "events", "flows"]
+
+Row = Mapping[str, Any]
+Definitions = Mapping[str, Row]  # flow definitions by name
+
+_UNITS = {"bytes": "B/s", "frames": "pkt/s"}  # values that are rates; other values have the unit of their field
+_STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+class Column(msgspec.Struct, frozen=True):
+    """One column: its title, and its text in a row."""
+
+    title: str
+    text: Callable[[Row], str]
+    right: bool = False  # numbers stand right
+    wide: bool = False  # takes the room that is left, and folds
+
+
+def time_text(seconds: float) -> str:
+    """Return a moment, given in seconds since 1970 UTC, to the millisecond (ISO 8601)."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds:.3f}"
+
+
+def amount_text(value: float, unit: str) -> str:
+    """Return a value with its unit; large rates in thousands (k), millions (M) and so on."""
+    for step, letter in _STEPS:
+        if unit and abs(value) >= step:
+            return f"{value / step:.1f} {letter}{unit}"
+    return f"{value:,.1f} {unit}".rstrip()
+
+
+def _unit(definitions: Definitions, name: str) -> str:
+    return _UNITS.get(str(definitions.get(name, {}).get("value", "")), "")
+
+
+def _plain(name: str) -> Callable[[Row], str]:
+    return lambda row: "" if row.get(name) is None else str(row[name])
+
+
+def _count(name: str) -> Callable[[Row], str]:
+    return lambda row: f"{row.get(name, 0):,}"
+
+
+def _place(row: Row) -> str:
+    return f"{row.get('agent', '')}>{row.get('dataSource', '')}"
+
+
+def _joined(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _ago(row: Row) -> str:
+    return f"{row.get('lastSeen', 0) / 1000:,.1f} s"
+
+
+AGENTS = (
+    Column("agent", _plain("agent"), wide=True),
+    Column("heard", _ago, right=True),
+    Column("datagrams", _count("sFlowDatagramsReceived"), right=True),
+    Column("lost", _count("sFlowDatagramsLost"), right=True),
+    Column("flow samples", _count("sFlowFlowSamples"), right=True),
+    Column("lost", _count("sFlowFlowLostSamples"), right=True),
+    Column("counters", _count("sFlowCounterSamples"), right=True),
+)
+
+NEIGHBORS = (
+    Column("neighbour", _plain("address"), wide=True),
+    Column("AS", _plain("peerAs"), right=True),
+    Column("state", _plain("state")),
+    Column("since", lambda row: time_text(row.get("since", 0))[:19] if row.get("since") else ""),
+    Column("sent", lambda row: f"{row.get('sent', 0):,} of {row.get('wanted', 0):,}", right=True),
+    Column("last error", _plain("lastError"), wide=True),
+)
+
+FLOWSPEC = (
+    Column("match", lambda row: _pairs(row.get("match", {})), wide=True),
+    Column("then", lambda row: _pairs(row.get("then", {})), wide=True),
+)
+
+ROUTES = (
+    Column("prefix", _plain("prefix")),
+    Column("next hop", _plain("nexthop")),
+    Column("more", lambda row: _pairs({k: v for k, v in row.items() if k not in {"prefix", "nexthop"}}), wide=True),
+)
+
+
+def _pairs(value: object) -> str:
+    if not isinstance(value, Mapping):
+        return _joined(value)
+    return ", ".join(f"{name} {_joined(part)}" for name, part in value.items())
+
+
+def definitions() -> Sequence[Column]:
+    """Return the columns of flow definitions."""
+    return (
+        Column("flow", _plain("name")),
+        Column("keys", _plain("keys"), wide=True),
+        Column("value", _plain("value")),
+        Column("filter", _plain("filter"), wide=True),
+        Column("t", _plain("t"), right=True),
+    )
+
+
+def flows(known: Definitions, name: str) -> Sequence[Column]:
+    """Return the columns of the active flows of definition `name`."""
+    unit = _unit(known, name)
+
+    def interval(row: Row) -> str:
+        return "" if row.get("interval") is None else f"± {amount_text(row['interval'], unit)}"
+
+    return (
+        Column(str(known.get(name, {}).get("keys", "key")), _plain("key"), wide=True),
+        Column("value", lambda row: amount_text(row.get("value", 0.0), unit), right=True),
+        Column("95 %", interval, right=True),
+        Column("largest at", _place),
+        Column("of", _plain("flowN"), right=True),
+    )
+
+
+def events(known: Definitions) -> Sequence[Column]:
+    """Return the columns of events."""
+
+    def value(row: Row) -> str:
+        return amount_text(row.get("value", 0.0), _unit(known, str(row.get("metric", ""))))
+
+    return (
+        Column("id", _plain("eventID"), right=True),
+        Column("time", lambda row: time_text(row.get("timestamp", 0) / 1000)),
+        Column("threshold", _plain("thresholdID")),
+        Column("at", _place),
+        Column("key", _plain("flowKey"), wide=True),
+        Column("value", value, right=True),
+    )
