@@ -69,6 +69,25 @@ def test_an_interrupt_ends_a_loop_and_nothing_after_it() -> None:
     assert ended == ["stopped", "went on"]
 
 
+def test_who_waits_is_not_interrupted() -> None:
+    code = UserCode()
+    inside, go_on = threading.Event(), threading.Event()
+    ended: list[str] = []
+
+    def wait() -> None:
+        inside.set()
+        go_on.wait()
+        ended.append("went on")
+
+    thread = threading.Thread(target=code.call, args=(wait,))
+    thread.start()
+    inside.wait()
+    code.interrupt()
+    go_on.set()
+    thread.join(60)
+    assert ended == ["went on"]
+
+
 def test_an_interrupt_outside_of_a_call_does_nothing() -> None:
     code = UserCode()
     assert code.call(lambda: 1) == 1

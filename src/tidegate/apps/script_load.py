@@ -12,11 +12,14 @@ from types import FrameType, ModuleType, TracebackType
 from typing import Any, TypeVar
 
 from tidegate.errors import ConfigError
+from tidegate.io.thread_time import thread_time_ns
 
 __all__ = ["MAX_SCRIPT", "ScriptStopped", "UserCode", "describe_error", "line_of", "load_setup"]
 
 T = TypeVar("T")
 MAX_SCRIPT = 4 << 20  # octets of a script's text
+_LOOK_S = 0.05  # how long to look whether a thread computes
+_LEAST_NS = 1_000_000  # of processor time in that
 _MAX_TEXT = 2000  # characters of an exception
 
 
@@ -71,6 +74,9 @@ class UserCode:
     An exception raised from outside may come between any two instructions. Were it to come while the script's thread
     holds a lock of the host's, that lock would never be free again. So it is raised only between the two ends of
     `call`, and the one lock it may hit is asked for by nobody after the one interrupt.
+
+    Only a thread that computes is interrupted. For one that waits in C the exception would stay pending, which sends
+    every thread of the process through the interpreter's slow path, and makes traced ones hang (CPython 3.11).
     """
 
     def __init__(self) -> None:
@@ -89,14 +95,24 @@ class UserCode:
             self._leaving.release()
 
     def interrupt(self) -> None:
-        """Raise `ScriptStopped` in `call` at its next Python instruction, once; what waits in C is not reached."""
-        if self._interrupted:
+        """Raise `ScriptStopped` in `call` at its next Python instruction, once, where it takes processor time."""
+        if self._interrupted or not self._computes():
             return
         self._interrupted = True
         with self._leaving:
             if self._thread is not None:
                 thread = ctypes.c_ulong(self._thread)
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(ScriptStopped))
+
+    def _computes(self) -> bool:
+        before = self._used_ns()
+        threading.Event().wait(_LOOK_S)
+        after = self._used_ns()
+        return before is not None and after is not None and after - before > _LEAST_NS
+
+    def _used_ns(self) -> int | None:
+        with self._leaving:  # so that the thread is alive
+            return None if self._thread is None else thread_time_ns(self._thread)
 
 
 def _line_of_traceback(trace: TracebackType | None, path: Path) -> int | None:
