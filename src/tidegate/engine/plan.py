@@ -10,10 +10,11 @@ import numpy as np
 from tidegate.data.batch import Column, FlowBatch
 from tidegate.data.fields import FIELDS, FieldRef
 from tidegate.data.forms import FORMS, Form
-from tidegate.engine.definition import Expr, FlowDefinition, Key, Statistic, ValueExpr, compares, subexpressions
+from tidegate.engine.definition import FlowDefinition, Key, Statistic, ValueExpr, compares, subexpressions
 from tidegate.engine.evaluate import Evaluation, Memos
 from tidegate.engine.lookups import Lookups
 from tidegate.engine.rows import Items, Rows
+from tidegate.engine.table_kernels import gather_words
 from tidegate.engine.texts import Texts
 from tidegate.engine.values import Value, text_of
 from tidegate.kernel import F64, I64, U64, Flags
@@ -105,16 +106,19 @@ def select(plan: Plan, batch: FlowBatch, evaluation: Evaluation, times: F64, sou
         wanted &= evaluation.mask(definition.filter)
     keys = [evaluation.value(key) for key in definition.keys]
     for value in keys:
-        wanted &= value.known
-    items = [_items(value, batch, evaluation) for value in plan.values]
-    wanted &= items[0].present
+        if value.absent is None:
+            wanted &= value.present
+    raw = [_raw(value, batch, evaluation) for value in plan.values]
+    if raw[0].present is not None:
+        wanted &= raw[0].present
     rows = np.flatnonzero(wanted)
+    rates = batch.rate[rows]
     chosen = Rows(
         keys=_key_matrix(plan, keys, sources, rows),
         times=times[rows],
         sources=sources[rows],
-        rates=batch.rate[rows],
-        items=tuple(item.take(rows) for item in items),
+        rates=rates,
+        items=tuple(_items(value, one, rows, rates) for value, one in zip(plan.values, raw, strict=True)),
     )
     return chosen, rows
 
@@ -124,37 +128,42 @@ def _key_matrix(plan: Plan, keys: list[Value], sources: I64, rows: I64) -> U64:
     matrix[:, 0] = sources[rows]
     at = 1
     for part, value in zip(plan.parts, keys, strict=True):
-        for words in value.words:
-            matrix[:, at] = words[rows]
-            at += 1
+        gather_words(np.ascontiguousarray(value.words), rows, matrix, at)
+        at += part.width
         if part.absent is not None:
-            matrix[:, at] = value.present[rows]
-            at += 1
+            matrix[:, at - 1] = value.present[rows]
     return matrix
 
 
-def _items(value: ValueExpr, batch: FlowBatch, evaluation: Evaluation) -> Items:
-    """Return what each row brings to a statistic."""
+class _Raw(msgspec.Struct, frozen=True, eq=False):
+    """What a statistic is made of, for all rows of a batch; None: 1, and everywhere."""
+
+    numbers: F64 | U64 | None
+    present: Flags | None
+
+
+def _raw(value: ValueExpr, batch: FlowBatch, evaluation: Evaluation) -> _Raw:
     if value.statistic is Statistic.COUNT:
         counted = evaluation.value(value.of)
-        return Items(np.empty(0), _one_word(counted), counted.known)
-    numbers, present = _numbers(value.of, batch, evaluation)
+        return _Raw(_one_word(counted), counted.known)
+    match value.of:
+        case Key(FieldRef("bytes", 0)):
+            return _Raw(batch.octets, batch.octets > 0)
+        case Key(FieldRef("frames", 0)):
+            return _Raw(None, None)
+        case _:
+            return _Raw(*evaluation.numbers(value.of))
+
+
+def _items(value: ValueExpr, raw: _Raw, rows: I64, rates: F64) -> Items:
+    """Return what the chosen rows bring to a statistic."""
+    present = np.ones(len(rows), np.bool_) if raw.present is None else raw.present[rows]
+    if value.statistic is Statistic.COUNT and raw.numbers is not None:
+        return Items(np.empty(0), raw.numbers[rows].astype(np.uint64, copy=False), present)
+    numbers = np.ones(len(rows)) if raw.numbers is None else raw.numbers[rows].astype(np.float64, copy=False)
     if value.factor != 1:
         numbers = numbers * value.factor
-    return Items(
-        numbers * batch.rate if value.statistic is Statistic.RATE else numbers, np.empty(0, np.uint64), present
-    )
-
-
-def _numbers(of: Expr, batch: FlowBatch, evaluation: Evaluation) -> tuple[F64, Flags]:
-    match of:
-        case Key(FieldRef("bytes", 0)):
-            return batch.octets, batch.octets > 0
-        case Key(FieldRef("frames", 0)):
-            return np.ones(len(batch)), np.ones(len(batch), np.bool_)
-        case _:
-            words, present = evaluation.numbers(of)
-            return words.astype(np.float64), present
+    return Items(numbers * rates if value.statistic is Statistic.RATE else numbers, np.empty(0, np.uint64), present)
 
 
 def _one_word(value: Value) -> U64:

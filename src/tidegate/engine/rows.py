@@ -16,12 +16,6 @@ class Items(msgspec.Struct, frozen=True, eq=False):
     words: U64  # for COUNT; empty for others
     present: Flags
 
-    def take(self, rows: I64) -> Items:
-        """Return the items of some rows."""
-        numbers = self.numbers[rows] if len(self.numbers) else self.numbers
-        words = self.words[rows] if len(self.words) else self.words
-        return Items(numbers, words, self.present[rows])
-
     def part(self, start: int, stop: int) -> Items:
         """Return the items of consecutive rows."""
         return Items(self.numbers[start:stop], self.words[start:stop], self.present[start:stop])

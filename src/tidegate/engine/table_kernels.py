@@ -28,6 +28,7 @@ __all__ = [
     "add_rates",
     "find_key",
     "find_slots",
+    "gather_words",
     "hash_key",
     "log_flows",
     "rebuild",
@@ -105,6 +106,14 @@ def find_slots(keys: U64, row: int, stop: int, index: I32, table: U64, size: I64
                 index[place] = np.int32(size[0])
             slots[at] = index[place] - 1
     return stop
+
+
+@kernel("void(u8[:,::1], i8[::1], u8[:,::1], i8)")
+def gather_words(words: U64, rows: I64, keys: U64, first: int) -> None:
+    """Write `words` (width, n) of some rows into columns of `keys`, from `first` on."""
+    for at in range(rows.size):
+        for part in range(words.shape[0]):
+            keys[at, first + part] = words[part, rows[at]]
 
 
 @kernel("i8(u8[:,::1], i4[::1], u8[:,::1])")
@@ -533,6 +542,7 @@ def log_flows(
 
 
 KERNELS = (
+    gather_words,
     find_slots,
     rebuild,
     add_rates,
