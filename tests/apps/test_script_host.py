@@ -222,8 +222,7 @@ BLOCK = """
 import os
 def setup(rt):
     def on_event(event):
-        os.write(rt.config["arrive"], b".")
-        os.read(rt.config["wait"], 1)
+        os.write(rt.config["arrive"], b"."), os.read(rt.config["wait"], 1)  # on one line, which errors name
     rt.on_event(on_event)
     rt.every(1, lambda: rt.log.info("tick"))
     rt.on_http(lambda call: "here")
@@ -248,9 +247,9 @@ def test_a_blocked_script_holds_up_nobody_and_is_reported_with_its_line(tmp_path
     status = host.status()["blocked.py"]
     assert status.stuck
     assert status.alive
-    assert status.error == "blocked.py, line 6: a handler has not returned for 7 s"
+    assert status.error == "blocked.py, line 5: a handler has not returned for 7 s"
     assert not host.healthy()
-    assert stage.lines("error") == ["blocked.py, line 6: a handler has not returned for 6 s"]
+    assert stage.lines("error") == ["blocked.py, line 5: a handler has not returned for 6 s"]
     gate.open()
     assert host.handle_http("", "blocked.py", "GET", [], {}).body == b'"here"'
     assert not host.status()["blocked.py"].stuck
@@ -266,7 +265,7 @@ def test_in_step_a_blocked_script_is_left_behind(tmp_path: Path, gate: Gate) -> 
     stage = Stage(files, limits=ScriptLimits(load_s=60, step_s=0.05, stop_s=60))
     stage.host.start(START_NS)
     stage.host.deliver([event(1), event(2)])
-    assert "blocked.py, line 6: a handler did not end within 0.05 s" in stage.host.status()["blocked.py"].error
+    assert "blocked.py, line 5: a handler did not end within 0.05 s" in stage.host.status()["blocked.py"].error
     assert [line for line in stage.lines() if line.startswith("event")] == [
         "event 1 at 1700000000.000",
         "event 2 at 1700000000.000",
@@ -360,7 +359,7 @@ def test_requests_that_wait_when_a_script_ends_are_answered(tmp_path: Path, gate
     answer = stage.host.ask("", "s.py", HttpCall("GET"))
     stage.host.stop()
     assert "the script has ended" in str(answer.exception(60))
-    assert "line 6: did not stop within 0.05 s" in stage.host.status()["s.py"].error
+    assert "line 5: did not stop within 0.05 s" in stage.host.status()["s.py"].error
 
 
 def test_bgp_sessions_are_told(tmp_path: Path) -> None:

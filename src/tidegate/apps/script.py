@@ -28,6 +28,7 @@ __all__ = [
     "Bgp",
     "DataSourceInfo",
     "Event",
+    "Fetch",
     "FlowRecord",
     "HttpCall",
     "HttpError",

@@ -1,7 +1,7 @@
 """Requests to a script's own paths (section 9.6): what its handler gets, and what becomes of what it returns or raises.
 
-`None` is 204, a text asked for as `txt` is plain text, anything else is JSON. An `HttpError` is its status; any other
-exception is 500, its text goes to the log and not to the client.
+`None` is 204, anything asked for as `txt` is plain text, else it is JSON; a text that is an object or array in JSON
+goes as it is. An `HttpError` is its status; any other exception is 500, its text goes to the log, not to the client.
 """
 
 from __future__ import annotations
@@ -65,8 +65,10 @@ def reply_of(result: object, wanted: str) -> Reply:
     """Return the answer for what a handler returned; `TypeError` where JSON cannot say it."""
     if result is None:
         return Reply(204)
-    if wanted == "txt" and isinstance(result, str):
-        return Reply(200, result.encode(errors="replace"), "text/plain; charset=utf-8")
+    if wanted == "txt":
+        return Reply(200, str(result).encode(errors="replace"), "text/plain; charset=utf-8")
+    if isinstance(result, str) and _is_structure(result):
+        return Reply(200, result.encode())
     return Reply(200, msgspec.json.encode(result))
 
 
@@ -77,3 +79,13 @@ def error_reply(error: BaseException) -> Reply:
     if known and not 400 <= status <= 599:
         status = 500
     return Reply(status, msgspec.json.encode({"status": status, "error": str(reason)}))
+
+
+def _is_structure(text: str) -> bool:
+    if text.lstrip()[:1] not in {"{", "["}:
+        return False
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return False
+    return True

@@ -8,10 +8,12 @@ behind.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import resource
 import threading
 from collections.abc import Coroutine, Mapping
+from concurrent.futures import InvalidStateError
 from pathlib import Path
 from typing import Any
 
@@ -234,8 +236,7 @@ class ScriptThread:
         return self._user_code.call(lambda: _await(handler(*arguments), runner))
 
     def _failed(self, job: Job, error: BaseException) -> None:
-        if job.answer is not None and not job.answer.done():
-            job.answer.set_exception(error)
+        _refuse(job, error)
         if isinstance(error, HttpError) and job.kind is Kind.HTTP:
             return
         text = f"{describe_error(error, self.file.path)} (in {job.kind.value})"
@@ -271,8 +272,7 @@ class ScriptThread:
     def _drain(self) -> None:
         while (job := self._inbox.take()) is not None:
             self._inbox.lost[job.kind] += 1
-            if job.answer is not None and not job.answer.done():
-                job.answer.set_exception(unavailable("the script has ended"))
+            _refuse(job, unavailable("the script has ended"))
 
     def _stuck(self) -> bool:
         since = self._since_ns
@@ -311,5 +311,12 @@ def _run_now(request: Coroutine[Any, Any, HttpResponse], runner: asyncio.Runner)
 
 
 def _answer(job: Job, result: object) -> None:
-    if job.answer is not None and not job.answer.done():
-        job.answer.set_result(result)
+    if job.answer is not None:
+        with contextlib.suppress(InvalidStateError):  # who asked may have given up
+            job.answer.set_result(result)
+
+
+def _refuse(job: Job, error: BaseException) -> None:
+    if job.answer is not None:
+        with contextlib.suppress(InvalidStateError):
+            job.answer.set_exception(error)
