@@ -27,8 +27,8 @@ coverage: setup ## lines and branches that the tests reach
 bench: setup    ## the benchmarks, each figure beside its bar
 	@.venv/bin/tidegate bench
 
-reference: setup ## write the generated pages of docs/reference again
-	@.venv/bin/python scripts/make-reference
+reference: setup ## write the generated pages again, and the figures from benchmarks/figures.json
+	@.venv/bin/python scripts/make_reference.py
 
 clean:          ## remove what the commands above made
 	rm -rf .venv .venv-3.13 build .coverage* .mypy_cache .ruff_cache .pytest_cache

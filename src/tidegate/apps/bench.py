@@ -44,7 +44,7 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">=": lambda value, limit: value >= limit,
     "<": lambda value, limit: value < limit,
     ">": lambda value, limit: value > limit,
-    "": lambda value, limit: value == limit,
+    "": lambda value, limit: value <= limit,  # a number alone is the most that may be lost
 }
 
 

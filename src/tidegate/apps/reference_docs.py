@@ -1,7 +1,7 @@
 """The pages of docs/reference that are made from the program's own tables, as Markdown.
 
-Each page is a function of a table; `pages` lists them by file name. `scripts/make-reference` writes them, and a test
-compares them with what is written.
+Each page is a function of a table; `pages` lists them by file name. The README's figures are made from the report of
+`tidegate bench --json`. `scripts/make_reference.py` writes all, and a test compares them with what is written.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Union, get_args, get_origin
 
 import msgspec
 
+from tidegate.apps.bench import Figure, Report, meets
 from tidegate.apps.config import Config
 from tidegate.data.fields import FIELDS, MAX_LAYER
 from tidegate.data.forms import Form
@@ -22,9 +23,11 @@ from tidegate.engine.functions import FUNCTIONS, UNSUPPORTED, Argument, Function
 from tidegate.wire.sflow.formats import COUNTER_RECORDS, FLOW_RECORDS, SAMPLES, Format, Tag
 from tidegate.wire.sflow.xdr import layout
 
-__all__ = ["pages"]
+__all__ = ["pages", "with_figures"]
 
-_MADE = "<!-- made by scripts/make-reference; edit the table it is made from -->"
+_MADE = "<!-- made by scripts/make_reference.py; edit the table it is made from -->"
+
+_FIGURES = re.compile(r"(?<=<!-- figures -->\n).*?(?=<!-- end of figures -->)", re.DOTALL)
 
 # What the text of a form looks like; forms of function results alone are left out.
 _FORM_TEXTS: dict[Form, str] = {
@@ -247,6 +250,32 @@ def _first_line(thing: object) -> str:
     if isinstance(thing, str):
         return "the version of this package"
     return (inspect.getdoc(thing) or "").partition("\n")[0]
+
+
+def with_figures(readme: str, report: bytes) -> str:
+    """Return the README with the figures of a report: those that have a bar, or another program's beside them."""
+    decoded = msgspec.json.decode(report, type=Report)
+    here = decoded.machine
+    rows = [
+        (f"`{figure.name}`", f"{_number(figure.value)} {figure.unit}", *_judged(figure), _beside(figure))
+        for figure in decoded.results
+        if figure.bar or figure.beside
+    ]
+    machine = f"{here.cpu}, {here.cores} cores, Linux {here.kernel}, Python {here.python}, {here.date[:10]}."
+    text = f"{machine}\n\n{_table(('figure', 'value', 'bar', '', 'beside'), rows)}\n"
+    return _FIGURES.sub(lambda _: text, readme)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _judged(figure: Figure) -> tuple[str, str]:
+    return figure.bar or "", {True: "met", False: "**missed**", None: ""}[meets(figure)]
+
+
+def _beside(figure: Figure) -> str:
+    return ", ".join(f"{name}: {_number(value)}" for name, value in figure.beside.items())
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
