@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.metadata import version as distribution_version
 from typing import TypeVar
 
 import msgspec
 
-from tidegate import __version__
 from tidegate.apps.record_log import RecordLog
 from tidegate.apps.shard import Shard
 from tidegate.data.address import Words, format_address, parse_address
@@ -84,7 +84,7 @@ class Analyzer:
 
     def version(self) -> str:
         """Return `major.minor-build`."""
-        major, minor, build = (*__version__.split("."), "0")[:3]
+        major, minor, build = (*distribution_version("tidegate").split("."), "0")[:3]
         return f"{major}.{minor}-{build}"
 
     def analyzer(self) -> dict[str, object]:

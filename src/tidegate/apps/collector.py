@@ -20,7 +20,7 @@ import msgspec
 
 from tidegate.apps.analyzer import Analyzer
 from tidegate.apps.config import BgpConfig, Config, peers_of
-from tidegate.apps.pipeline import build_analyzer, script_files
+from tidegate.apps.pipeline import build_analyzer, script_files, store_folder
 from tidegate.apps.ports import RestScripts, RestSpeaker
 from tidegate.apps.script import Services, Shared
 from tidegate.apps.script_bgp import RouteLog, SpeakerPort
@@ -33,14 +33,14 @@ from tidegate.io.bgp import Speaker
 from tidegate.io.bgp_link import Hooks
 from tidegate.io.clock import Clock
 from tidegate.io.fetch import fetch
-from tidegate.io.http import HttpConfig, serve_http
+from tidegate.io.http import HttpConfig, HttpServer, serve_http
 from tidegate.io.queue import BoundedQueue, octets_of_block
 from tidegate.io.udp import UdpReceiver, open_sockets
 from tidegate.web.access import RestConfig
 from tidegate.web.rest import create_app, end_polls
 from tidegate.wire.bgp.routes import RouteKey
 
-__all__ = ["Running", "collector", "run_collector"]
+__all__ = ["Receiving", "Running", "collector", "run_collector"]
 
 _UNPRIVILEGED_BGP_PORT = 1179
 _TICK_S = 1.0
@@ -158,10 +158,11 @@ async def collector(
         peers = _PeerNews()
         hooks = Hooks(up=peers.up, down=peers.down, sent=sent)
         speaker = await stack.enter_async_context(_speaker(config, hooks))
-        host = _script_host(config, scripts, analyzer, speaker, clock)
-        url = await stack.enter_async_context(_rest(config, analyzer, host, speaker))
-        stack.enter_context(_scripts(host, analyzer, clock))
-        peers.host = host
+        asked = RestScripts()
+        url = await stack.enter_async_context(_rest(config, analyzer, asked, speaker))
+        host = _script_host(config, scripts, analyzer, speaker, clock=clock, url=url)
+        asked.host = peers.host = host
+        await stack.enter_async_context(_scripts(host, analyzer, clock))
         stack.enter_context(_ticks(analyzer, clock))
         ports = tuple(receiver.address[1] for receiver in receiving.receivers)
         yield Running(ports, url, speaker.ports if speaker is not None else (), analyzer, speaker)
@@ -176,7 +177,13 @@ def _stop_on_signals() -> asyncio.Event:
 
 
 def _script_host(
-    config: Config, scripts: tuple[Path, ...], analyzer: Analyzer, speaker: Speaker | None, clock: Clock
+    config: Config,
+    scripts: tuple[Path, ...],
+    analyzer: Analyzer,
+    speaker: Speaker | None,
+    *,
+    clock: Clock,
+    url: str | None,
 ) -> ScriptHost:
     port = SpeakerPort(speaker, asyncio.get_running_loop()) if speaker else RouteLog(lambda: clock.time_ns() / 1e9)
     services = Services(
@@ -185,15 +192,15 @@ def _script_host(
         fetch=fetch,
         log=log_line,
         shared=Shared(),
-        own_url=f"http://{config.rest.host}:{config.rest.port}",
+        own_url=url or "",
     )
-    return ScriptHost(script_files(config, scripts), services, store=Path(config.store) if config.store else None)
+    return ScriptHost(script_files(config, scripts), services, store=store_folder(config))
 
 
-@contextlib.contextmanager
-def _scripts(host: ScriptHost, analyzer: Analyzer, clock: Clock) -> Iterator[None]:
-    """Load the scripts and feed them until the block ends."""
-    host.start(clock.time_ns())
+@contextlib.asynccontextmanager
+async def _scripts(host: ScriptHost, analyzer: Analyzer, clock: Clock) -> AsyncIterator[None]:
+    """Load the scripts and feed them until the block ends; the event loop, which they may need, goes on meanwhile."""
+    await asyncio.to_thread(host.start, clock.time_ns())
     for name, status in host.status().items():
         if not status.alive and status.error:
             _LOG.error("script %s does not run: %s", name, status.error)
@@ -204,8 +211,8 @@ def _scripts(host: ScriptHost, analyzer: Analyzer, clock: Clock) -> Iterator[Non
         yield
     finally:
         ending.set()
-        thread.join()
-        host.stop()
+        await asyncio.to_thread(thread.join)
+        await asyncio.to_thread(host.stop)
 
 
 @contextlib.asynccontextmanager
@@ -230,7 +237,7 @@ async def _speaker(config: Config, hooks: Hooks) -> AsyncIterator[Speaker | None
 
 @contextlib.asynccontextmanager
 async def _rest(
-    config: Config, analyzer: Analyzer, host: ScriptHost, speaker: Speaker | None
+    config: Config, analyzer: Analyzer, scripts: RestScripts, speaker: Speaker | None
 ) -> AsyncIterator[str | None]:
     """Serve REST until the block ends; its URL, or None where it is off."""
     if not config.rest.enabled:
@@ -244,10 +251,16 @@ async def _rest(
         hosts=config.rest.hosts,
     )
     bgp = RestSpeaker(speaker) if speaker is not None else None
-    app = create_app(analyzer, scripts=RestScripts(host), bgp=bgp, config=access)
+    app = create_app(analyzer, scripts=scripts, bgp=bgp, config=access)
     http = HttpConfig(host=config.rest.host, port=config.rest.port)
     async with serve_http(app, http, before_stop=lambda: end_polls(app)) as server:
-        yield server.url
+        yield _reachable(server)
+
+
+def _reachable(server: HttpServer) -> str:
+    """Return a URL at which this machine reaches a server, also one that listens on all addresses."""
+    loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not listened on
+    return msgspec.structs.replace(server, host=loopback.get(server.host, server.host)).url
 
 
 @contextlib.contextmanager

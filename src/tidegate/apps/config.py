@@ -122,6 +122,17 @@ class Config(_Section, frozen=True):
     maps: dict[str, dict[str, Any]] = {}
 
 
+_TABLES_OF_TABLES = ("flows", "thresholds", "groups", "maps")
+_TYPES = {
+    "object": "a table",
+    "array": "a list",
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "null": "nothing",
+}
+_LEAST_SIZE, _MOST_SIZE = 16, 1 << 28  # of what [engine] bounds
 _PROFILES = {"safe": SAFE, "rfc8955": RFC8955}
 _FAMILIES = {
     "ipv4": Family.IPV4_UNICAST,
@@ -142,12 +153,16 @@ def load_config(path: Path | None) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError("", f"{path} is not TOML: {error}") from None
     _check_keys(raw, Config, "")
+    _check_tables(raw)
     try:
         config = msgspec.convert(raw, Config)
     except msgspec.ValidationError as error:
         raise _named(error) from None
+    _check_sizes(config.engine)
     _check_texts(config)
-    return msgspec.structs.replace(config, scripts=_beside(path, config.scripts), store=_path(path, config.store))
+    geo = GeoConfig(country=_path(path, config.geo.country), asn=_path(path, config.geo.asn))
+    store = _path(path, config.store)
+    return msgspec.structs.replace(config, scripts=_beside(path, config.scripts), store=store, geo=geo)
 
 
 def peers_of(config: BgpConfig) -> list[PeerConfig]:
@@ -193,9 +208,26 @@ def _check_keys(raw: Mapping[str, Any], struct: type[msgspec.Struct], above: str
                     _check_keys(row, inner, f"{name}.{place + 1}.")
 
 
+def _check_tables(raw: Mapping[str, Any]) -> None:
+    """Refuse entries that are no tables where each must be one; msgspec would not say which entry."""
+    for section in _TABLES_OF_TABLES:
+        entries = raw.get(section, {})
+        for name, entry in entries.items() if isinstance(entries, dict) else ():
+            if not isinstance(entry, dict):
+                raise ConfigError(f"{section}.{name}", f"expected a table, [{section}.{name}]")
+
+
+def _check_sizes(sizes: EngineConfig) -> None:
+    for name in sizes.__struct_fields__:
+        if not _LEAST_SIZE <= getattr(sizes, name) <= _MOST_SIZE:
+            raise ConfigError(f"engine.{name}", f"expected from {_LEAST_SIZE} to {_MOST_SIZE}")
+
+
 def _named(error: msgspec.ValidationError) -> ConfigError:
-    """Return an error of msgspec's as one of ours, its path as a dotted key."""
+    """Return an error of msgspec's as one of ours, its path as a dotted key and its types as TOML calls them."""
     reason, _, path = str(error).partition(" - at `$")
+    for theirs, ours in _TYPES.items():
+        reason = reason.replace(f"`{theirs}`", ours)
     key = re.sub(r"\[(\d+)\]", lambda found: f".{int(found[1]) + 1}", path.rstrip("`")).lstrip(".")
     return ConfigError(key, reason[:1].lower() + reason[1:])
 

@@ -30,7 +30,7 @@ from tidegate.io.clock import SystemClock
 from tidegate.io.pcap import Capture
 from tidegate.io.replay import send_capture
 
-__all__ = ["run_demo"]
+__all__ = ["demo_file", "run_demo"]
 
 T = TypeVar("T")
 _CAPTURE = "overflowd-two-port-1000.pcap"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import msgspec
 import numpy as np
@@ -17,12 +18,12 @@ from tidegate.data.address import parse_prefix
 from tidegate.data.geo import AsnAttribute, CountryAttribute
 from tidegate.engine.engine import Engine
 from tidegate.engine.lookups import Lookups
-from tidegate.errors import ConfigError
+from tidegate.errors import ConfigError, SourceError
 from tidegate.io.mmdb import load_asn, load_country
 from tidegate.io.vendors import load_vendors
 from tidegate.wire.sflow.columns import AgentFilter, Decoder
 
-__all__ = ["build_analyzer", "script_files"]
+__all__ = ["build_analyzer", "script_files", "store_folder"]
 
 _ALL = (1 << 128) - 1
 _LOW = (1 << 64) - 1
@@ -59,6 +60,21 @@ def script_files(config: Config, extra: tuple[Path, ...]) -> list[ScriptFile]:
     """Return the scripts of the configuration and those given beside it."""
     files = [ScriptFile(Path(script.path), script.app, script.config) for script in config.scripts]
     return files + [ScriptFile(path) for path in extra]
+
+
+def store_folder(config: Config) -> Path | None:
+    """Return the folder of what scripts remember, made where it is missing, or None; `SourceError`."""
+    if not config.store:
+        return None
+    folder = Path(config.store)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = f"{error.strerror}; scripts remember here, set `store` to a folder that can be written"
+        raise SourceError(config.store, reason) from None
+    return folder
 
 
 def _lookups(geo: GeoConfig) -> Lookups:

@@ -59,21 +59,25 @@ class RestSpeaker:
 
 
 class RestScripts:
-    """`tidegate.web.backend.ScriptHost` over the script host, whose answers come from the scripts' own threads."""
+    """`tidegate.web.backend.ScriptHost` over the script host, whose answers come from the scripts' own threads.
 
-    def __init__(self, host: ScriptHost) -> None:
-        self._host = host
+    REST is there before the scripts, which may ask for it: until `host` is set there are none.
+    """
+
+    host: ScriptHost | None = None
 
     def scripts(self) -> dict[str, ScriptStatus]:
         """Return the scripts."""
         names = [field.name for field in msgspec.structs.fields(ScriptStatus)]
         return {
             name: ScriptStatus(**{part: getattr(one, part) for part in names})
-            for name, one in self._host.status().items()
+            for name, one in (self.host.status().items() if self.host is not None else ())
         }
 
     async def request(self, app: str, file: str, request: ScriptRequest) -> ScriptReply | None:
         """Ask a script's handler."""
+        if self.host is None:
+            return None
         call = script_http.HttpCall(
             request.method,
             request.path,
@@ -82,7 +86,7 @@ class RestScripts:
             request.format,
         )
         try:
-            value = await asyncio.wrap_future(self._host.ask(app, file, call))
+            value = await asyncio.wrap_future(self.host.ask(app, file, call))
         except script_http.HttpError as error:
             return None if error.status == _NOT_FOUND else ScriptReply(error.reason, error.status)
         return ScriptReply(value)

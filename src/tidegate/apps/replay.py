@@ -17,7 +17,7 @@ import numpy as np
 
 from tidegate.apps.analyzer import Analyzer
 from tidegate.apps.config import Config
-from tidegate.apps.pipeline import build_analyzer, script_files
+from tidegate.apps.pipeline import build_analyzer, script_files, store_folder
 from tidegate.apps.script import Services, Shared
 from tidegate.apps.script_bgp import RouteChange, RouteLog
 from tidegate.apps.script_host import ScriptHost, log_line
@@ -67,6 +67,7 @@ class _Run:
     def __init__(self, config: Config, scripts: tuple[Path, ...], told: Told) -> None:
         self._told = told
         self.now_ns = 0  # what scripts take for the time
+        self._begun = False
         self.first_ns = 0
         self.last_ns = 0  # time of the last datagram
         self.analyzer, shards = build_analyzer(config, shards=1, now_ns=lambda: self.now_ns)
@@ -74,8 +75,7 @@ class _Run:
         self.routes = RouteLog(lambda: self.now_ns / 1e9)
         services = Services(backend=self.analyzer, bgp=self.routes, fetch=fetch, log=log_line, shared=Shared())
         files = script_files(config, scripts)
-        store = Path(config.store) if config.store else None
-        self.host = ScriptHost(files, services, store=store, in_step=True)
+        self.host = ScriptHost(files, services, store=store_folder(config), in_step=True)
         self._waiting: list[Event | FlowRecord] | None = [] if files else None  # for scripts, until the slice ends
         logs = any(spec["log"] for spec in self.analyzer.flows().values())
         self._slice_ns = _SCRIPTS_NS if files else _SECOND_NS if logs else _UNCUT_NS
@@ -84,7 +84,7 @@ class _Run:
 
     def take(self, block: Block) -> None:
         """Take datagrams, in slices."""
-        if not self.first_ns:
+        if not self._begun:
             self._begin(int(block.time_ns[0]))
         numbers = block.time_ns // self._slice_ns
         cuts = np.flatnonzero(np.diff(numbers, prepend=np.int64(self._slice))).tolist()
@@ -96,6 +96,8 @@ class _Run:
 
     def finish(self) -> None:
         """End the recording: what is open closes, scripts hear the last of it."""
+        if not self._begun:  # nothing was recorded; scripts still say what is wrong with them
+            self._begin(0)
         self._hand_over()
         self._pass(self.last_ns)
         self.analyzer.finish()
@@ -105,6 +107,7 @@ class _Run:
     def _begin(self, time_ns: int) -> None:
         self.now_ns = self.first_ns = self.last_ns = time_ns
         self._slice = time_ns // self._slice_ns
+        self._begun = True
         self.host.start(time_ns)
 
     def _turn_to(self, number: int) -> None:

@@ -6,10 +6,11 @@ Everything else is in `--json`. Pure functions of the objects that REST answers.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+
+from tidegate.io.clock import format_time
 
 __all__ = ["AGENTS", "FLOWSPEC", "NEIGHBORS", "ROUTES", "Column", "definitions", "events", "flows"]
 
@@ -29,15 +30,7 @@ class Column(msgspec.Struct, frozen=True):
     wide: bool = False  # takes the room that is left, and folds
 
 
-def time_text(seconds: float) -> str:
-    """Return a moment, given in seconds since 1970 UTC, to the millisecond (ISO 8601)."""
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
-    except (OverflowError, ValueError, OSError):
-        return f"{seconds:.3f}"
-
-
-def amount_text(value: float, unit: str) -> str:
+def _amount(value: float, unit: str) -> str:
     """Return a value with its unit; large rates in thousands (k), millions (M) and so on."""
     for step, letter in _STEPS:
         if unit and abs(value) >= step:
@@ -83,7 +76,7 @@ NEIGHBORS = (
     Column("neighbour", _plain("address"), wide=True),
     Column("AS", _plain("peerAs"), right=True),
     Column("state", _plain("state")),
-    Column("since", lambda row: time_text(row.get("since", 0))[:19] if row.get("since") else ""),
+    Column("since", lambda row: format_time(int(row["since"] * 1e9))[:19] if row.get("since") else ""),
     Column("sent", lambda row: f"{row.get('sent', 0):,} of {row.get('wanted', 0):,}", right=True),
     Column("last error", _plain("lastError"), wide=True),
 )
@@ -122,11 +115,11 @@ def flows(known: Definitions, name: str) -> Sequence[Column]:
     unit = _unit(known, name)
 
     def interval(row: Row) -> str:
-        return "" if row.get("interval") is None else f"± {amount_text(row['interval'], unit)}"
+        return "" if row.get("interval") is None else f"± {_amount(row['interval'], unit)}"
 
     return (
         Column(str(known.get(name, {}).get("keys", "key")), _plain("key"), wide=True),
-        Column("value", lambda row: amount_text(row.get("value", 0.0), unit), right=True),
+        Column("value", lambda row: _amount(row.get("value", 0.0), unit), right=True),
         Column("95 %", interval, right=True),
         Column("largest at", _place),
         Column("of", _plain("flowN"), right=True),
@@ -137,11 +130,11 @@ def events(known: Definitions) -> Sequence[Column]:
     """Return the columns of events."""
 
     def value(row: Row) -> str:
-        return amount_text(row.get("value", 0.0), _unit(known, str(row.get("metric", ""))))
+        return _amount(row.get("value", 0.0), _unit(known, str(row.get("metric", ""))))
 
     return (
         Column("id", _plain("eventID"), right=True),
-        Column("time", lambda row: time_text(row.get("timestamp", 0) / 1000)),
+        Column("time", lambda row: format_time(row.get("timestamp", 0) * 1_000_000)),
         Column("threshold", _plain("thresholdID")),
         Column("at", _place),
         Column("key", _plain("flowKey"), wide=True),

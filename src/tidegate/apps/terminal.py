@@ -1,11 +1,10 @@
-"""What programs tell on standard error: log, progress, summaries. On a terminal with colour and bars, else plain lines."""
+"""What programs tell on standard error: log, progress, summaries. Bars and colour on a terminal, else plain lines."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from rich.progress import Progress
 
 from tidegate.apps.kernels import ALL_KERNELS
 from tidegate.apps.replay import Replayed
+from tidegate.io.clock import SystemClock
 from tidegate.io.pcap import describe_capture
 from tidegate.kernel import compile_kernels
 
@@ -26,7 +26,7 @@ __all__ = [
     "show_replayed",
 ]
 
-_LONG_S = 2.0
+_LONG_NS = 2_000_000_000
 
 
 def _errors() -> Console:
@@ -57,9 +57,10 @@ def compile_with_progress(kernels: Sequence[Callable[..., Any]] = ALL_KERNELS) -
 
 
 def _compile_with_a_line(console: Console, kernels: Sequence[Callable[..., Any]]) -> None:
-    start, told = time.monotonic(), False
+    clock = SystemClock()
+    start, told = clock.monotonic_ns(), False
     for done, _ in enumerate(compile_kernels(kernels)):
-        if not told and time.monotonic() - start > _LONG_S:
+        if not told and clock.monotonic_ns() - start > _LONG_NS:
             told = True
             console.print(f"compiling kernels, {done} of {len(kernels)} done; they are cached for the next time")
 

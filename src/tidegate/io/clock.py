@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock"]
+__all__ = ["Clock", "SystemClock", "format_time"]
 
 
 class Clock(Protocol):
@@ -39,3 +40,12 @@ class SystemClock:
         """Sleep; a resolution of some 60 µs is what the kernel's timer slack leaves."""
         if seconds > 0:
             time.sleep(seconds)
+
+
+def format_time(time_ns: int) -> str:
+    """Return a moment, in nanoseconds since 1970 UTC, to the millisecond (ISO 8601); as a number beyond year 9999."""
+    seconds, rest = divmod(time_ns, 1_000_000_000)
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1_000_000:03}Z"
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds}.{rest // 1_000_000:03}"
