@@ -56,10 +56,13 @@ def differences(payloads: list[bytes], block: Block | None = None, decoder: Deco
         *_compare("counters", _found_counters(decoded.counters), _expected_counters(good)),
     ]
     after = decoder.statistics()
-    for name in ("counts", "samples", "records", "versions"):
+    wanted_counts = expected_counts(payloads)
+    full = after.counts["other_tags"] > before.counts["other_tags"]  # the table of odd numbers is bounded
+    for name in ("counts",) if full else ("counts", "samples", "records", "versions"):
         grown = Counter(getattr(after, name))
         grown.subtract(getattr(before, name))
-        wanted = getattr(expected_counts(payloads), name)
+        del grown["other_tags"]
+        wanted = getattr(wanted_counts, name)
         if +grown != +Counter(wanted):
             found.append(f"{name}: {dict(+grown)}, not {dict(+Counter(wanted))}")
     return found

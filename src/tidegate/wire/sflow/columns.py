@@ -23,7 +23,7 @@ from tidegate.wire.sflow import index
 from tidegate.wire.sflow.index import COMMON, OTHERS, TAG_SLOTS, TALLY_SIZE, Count, Counters, Flow, Gram, index_block
 from tidegate.wire.sflow.origins import ORIGINS, Op, Origin
 
-__all__ = ["KERNELS", "Decoded", "Decoder", "DecoderStatistics"]
+__all__ = ["KERNELS", "AgentFilter", "Decoded", "Decoder", "DecoderStatistics"]
 
 _UINT, _IP4, _IP6, _ADDRESS = int(Op.UINT), int(Op.IP4), int(Op.IP6), int(Op.ADDRESS)
 _PLACE, _BROADCAST, _MULTICAST, _UNICAST = int(Op.PLACE), int(Op.BROADCAST), int(Op.MULTICAST), int(Op.UNICAST)
@@ -237,13 +237,16 @@ class Decoder:
         self._table = index.record_table()
         self._tally = np.zeros(TALLY_SIZE, np.int64)
         self._not_allowed = 0
+        self._octets = 0  # that the arrays below have room for
         self._grams = np.empty((0, len(Gram)), np.int64)
         self._flows = np.empty((0, len(Flow)), np.int64)
         self._counters = np.empty((0, len(Counters)), np.int64)
         self._marks = np.empty((0, 3), np.int32)
 
     def decode(self, block: Block, needs: Iterable[FieldRef]) -> Decoded:
-        """Return the batches of a block, with the columns of `needs` that come from samples."""
+        """Return the batches of a block of less than 2 GiB, with the columns of `needs` that come from samples."""
+        if block.data.size >= 1 << 31:  # marks have 32 bits
+            raise ValueError(f"a block of {block.data.size} octets")
         self._make_room(len(block), int(block.length.sum()))
         flow, counter = index_block(
             block.data, block.offset, block.length, self._table, self._grams, self._flows, self._counters, self._marks,
@@ -263,14 +266,16 @@ class Decoder:
 
     def _make_room(self, datagrams: int, octets: int) -> None:
         """Make the scratch arrays large enough for any content of so many octets."""
-        rows = octets // 40 + 1  # a flow sample has 8 octets of tag and length, and at least 32 behind them
         if len(self._grams) < datagrams:
             self._grams = np.empty((datagrams, len(Gram)), np.int64)
-        if len(self._flows) < rows:
+        if self._octets < octets:
+            rows = octets // 40 + 1  # a flow sample has 8 octets of tag and length, and at least 32 behind them
             self._flows = np.empty((rows, len(Flow)), np.int64)
             self._counters = np.empty((octets // 20 + 1, len(Counters)), np.int64)
-            # a record element has at least four octets, a gateway record of 36 at most seven marks
+            # a header brings MAX_MARKS at most, a record no more marks than it has words with its tag and length:
+            # an IPv4 record two in 16 octets, a gateway record two in 16, five in 44, seven in 52
             self._marks = np.empty((octets // 4 + rows * MAX_MARKS, 3), np.int32)
+            self._octets = octets
 
     def _flow_batch(self, block: Block, rows: I64, row_of: I64, needs: Iterable[FieldRef]) -> FlowBatch:
         count = len(rows)

@@ -275,23 +275,18 @@ def _record(data: U8, at: int, end: int, tag: int, table: U8, marks: I32, count:
 
 
 @inline
-def _raise_length(data: U8, flows: I64, flow: int, marks: I32) -> None:
-    """Where a credible outermost IP header tells of more octets than frame_length, believe the header."""
-    for place in range(flows[flow, _F_MARKS], flows[flow, _F_MARKS_END]):
-        kind, at, end = marks[place, 0], marks[place, 1], marks[place, 2]
+def _length_by_ip(data: U8, header: int, marks: I32, first: int, last: int) -> int:
+    """Return the octets from the header's start to where a credible outermost IP header says it ends, else 0."""
+    for place in range(first, last):
+        kind, at, end = marks[place, 0], int(marks[place, 1]), int(marks[place, 2])
         if kind == 6:  # Layer.IP
-            if at + 4 <= end and data[at] & 15 >= 5:
-                total = be16(data, at + 2)
-                credible = total >= (be8(data, at) & 15) * 4
-                length = int(at) - flows[flow, _F_HEADER] + total
-                if credible and length > flows[flow, _F_OCTETS]:
-                    flows[flow, _F_OCTETS] = length
-            return
+            if at + 4 > end:
+                return 0
+            total, own = be16(data, at + 2), (be8(data, at) & 15) * 4
+            return at - header + total if total >= own >= 20 else 0
         if kind == 7:  # Layer.IP6
-            if at + 6 <= end:
-                length = int(at) - flows[flow, _F_HEADER] + 40 + be16(data, at + 4)
-                flows[flow, _F_OCTETS] = max(flows[flow, _F_OCTETS], length)
-            return
+            return at - header + 40 + be16(data, at + 4) if at + 6 <= end else 0
+    return 0
 
 
 @inline
@@ -299,7 +294,7 @@ def _flow_records(data: U8, at: int, end: int, flows: I64, flow: int, table: U8,
     """Read the records of a flow sample into its row and marks; False where the sample must be dropped."""
     count = flows[flow, _F_MARKS]
     header = header_end = protocol = -1
-    lengths, told_by, seen = -1, _NO_FIELDS, 0
+    octets, told_by, seen = -1, _NO_FIELDS, 0
     records = be32(data, at)
     at += 4
     while records > 0 and at + 8 <= end:
@@ -314,11 +309,12 @@ def _flow_records(data: U8, at: int, end: int, flows: I64, flow: int, table: U8,
         kind = int(table[tag, 0]) if tag < 4096 else 0
         if tag == 1:
             if header < 0 and length >= 16:
-                if be32(data, at + 4) > _MAX_FRAME:
+                octets = be32(data, at + 4)
+                if octets > _MAX_FRAME:
                     tally[_FRAME_TOO_LONG] += 1
                     return False
+                told_by = 0
                 protocol = be32(data, at)
-                flows[flow, _F_OCTETS] = be32(data, at + 4)
                 flows[flow, _F_STRIPPED] = be32(data, at + 8)
                 header = at + 16
                 header_end = min(header + be32(data, at + 12), stop)
@@ -328,16 +324,15 @@ def _flow_records(data: U8, at: int, end: int, flows: I64, flow: int, table: U8,
             seen |= 1 << int(table[tag, 1])
             count = _record(data, at, stop, tag, table, marks, count)
             if (kind in (_ETHERNET, _IPV4, _IPV6)) and kind < told_by and length >= 4:
-                lengths, told_by = be32(data, at), kind
+                octets, told_by = be32(data, at), kind
         at = _next(at, length, end)
     flows[flow, _F_HEADER] = header
     if header >= 0:
+        first = count
         count = dissect(data, protocol, header, header_end, marks, count)
-        flows[flow, _F_MARKS_END] = count
-        _raise_length(data, flows, flow, marks)
-    else:
-        flows[flow, _F_OCTETS] = lengths
-        flows[flow, _F_MARKS_END] = count
+        octets = max(octets, _length_by_ip(data, header, marks, first, count))
+    flows[flow, _F_OCTETS] = octets
+    flows[flow, _F_MARKS_END] = count
     return True
 
 
@@ -345,7 +340,7 @@ def _flow_records(data: U8, at: int, end: int, flows: I64, flow: int, table: U8,
 def _flow_fixed(data: U8, at: int, tag: int, flows: I64, flow: int) -> int:
     """Read the fixed part of a sample 0:1, 0:3 or 0:5 into its row; return where its record count is."""
     flows[flow, _F_SEQUENCE] = be32(data, at)
-    flows[flow, _F_STRIPPED] = flows[flow, _F_OCTETS] = flows[flow, _F_REASON] = -1
+    flows[flow, _F_STRIPPED] = flows[flow, _F_REASON] = -1
     if tag == 1:
         flows[flow, _F_SOURCE] = be8(data, at + 4) << 32 | (be32(data, at + 4) & 0xFFFFFF)
         at += 8
