@@ -213,11 +213,12 @@ class FakeScripts:
 
     def add(self, name: str, handler: Callable[[ScriptRequest], ScriptReply], *, state: str = "alive") -> None:
         self.handlers[name] = handler
-        self.states[name] = ScriptStatus(0, 0, 0, 0, 0, 0, state == "alive", state == "ended", 1.5)
+        alive = state in {"alive", "stuck"}
+        self.states[name] = ScriptStatus(0, 0, 0, 0, 0, 0, alive, state == "ended", 1.5, stuck=state == "stuck")
 
     def scripts(self) -> dict[str, ScriptStatus]:
         return self.states
 
     async def request(self, app: str, file: str, request: ScriptRequest) -> ScriptReply | None:
-        handler = self.handlers.get(f"{app}/{file}")
+        handler = self.handlers.get(f"{app}/{file}" if app else file)
         return None if handler is None else handler(request)

@@ -56,7 +56,8 @@ def test_every_put_and_every_read_of_an_object_has_an_example(document: dict[str
         if key[0] == "put" and key in EXAMPLES:
             assert operation["requestBody"]["content"]["application/json"]["example"] == EXAMPLES[key].body
     without = {key for key in operations(document) if key not in EXAMPLES and key[0] != "delete"}
-    scripts = {(method, "/app/{app}/scripts/{rest}") for method in ("get", "put", "post")}
+    paths = ("/app/{app}/scripts/{rest}", "/script/{rest}")
+    scripts = {(method, path) for path in paths for method in ("get", "put", "post")}
     assert without == scripts | {("get", "/agents/json"), ("get", "/license/json"), ("get", "/prometheus/analyzer/txt")}
     assert set(EXAMPLES) <= set(operations(document))
 

@@ -30,6 +30,9 @@ CHANGES = (
     ("POST", "/app/a/scripts/b.py/json"),
     ("PUT", "/app/a/scripts/b.py/json"),
     ("DELETE", "/app/a/scripts/b.py/json"),
+    ("POST", "/script/b.py/json"),
+    ("PUT", "/script/b.py/json"),
+    ("DELETE", "/script/b.py/json"),
 )
 WRONG = (None, b"", b"Bearer", b"Bearer ", b"Bearer wrong", b"secret", b"Basic secret", b"Bearer secre", b"Bearer \xff")
 OPEN = ("/health", "/html/index.html", "/html/start.js")

@@ -57,6 +57,17 @@ def test_status(client: TestClient[Litestar], scripts: FakeScripts) -> None:
     ]
 
 
+def test_a_stuck_script_is_not_ok(client: TestClient[Litestar], scripts: FakeScripts) -> None:
+    scripts.add("good/a.py", lambda _: ScriptReply(), state="stuck")
+    assert client.get("/status").status_code == 503
+
+
+def test_a_script_without_an_application(client: TestClient[Litestar], scripts: FakeScripts) -> None:
+    scripts.add("plain.py", lambda request: ScriptReply(list(request.path)))
+    assert client.get("/script/plain.py/a/b/json").json() == ["a", "b"]
+    assert client.get("/script/other.py/json").status_code == 404
+
+
 def test_what_a_handler_is_told(client: TestClient[Litestar], scripts: FakeScripts) -> None:
     seen = asked(scripts)
     client.put("/app/ddos/scripts/top.py/trend/now/json?a=1&a=2&b=x%20y", content=b"{mode:'automatic'}")

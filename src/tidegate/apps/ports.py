@@ -16,7 +16,7 @@ from tidegate.web.backend import NeighborInfo, ScriptReply, ScriptRequest, Scrip
 
 __all__ = ["RestScripts", "RestSpeaker"]
 
-_NOT_FOUND = 404
+_NOT_FOUND, _BAD_REQUEST = 404, 400
 
 
 class RestSpeaker:
@@ -78,6 +78,8 @@ class RestScripts:
         """Ask a script's handler."""
         if self.host is None:
             return None
+        if request.error is not None:
+            return ScriptReply(request.error, _BAD_REQUEST)
         call = script_http.HttpCall(
             request.method,
             request.path,

@@ -197,6 +197,8 @@ class ScriptStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     gracefulExit: bool  # noqa: N815 - it ended, and without an error
     cpuMs: float  # noqa: N815
     error: str | None = None  # script, file, line and exception
+    handlerErrors: int = 0  # noqa: N815 - exceptions of handlers
+    stuck: bool = False  # a handler has been running for long
 
 
 class ScriptRequest(msgspec.Struct, frozen=True):

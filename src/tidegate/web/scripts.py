@@ -11,11 +11,12 @@ from litestar import MediaType, Request, Response, get, route
 from litestar.params import RawBody
 
 from tidegate.errors import TextError
+from tidegate.web.access import RestConfig
 from tidegate.web.backend import ScriptHost, ScriptReply, ScriptRequest, ScriptStatus
 from tidegate.web.inject import Config, Scripts, Segment
 from tidegate.web.replies import ErrorReply, not_found, parse_body
 
-__all__ = ["HANDLERS", "ask_script"]
+__all__ = ["HANDLERS", "ask_plain_script", "ask_script"]
 
 
 def _statuses(scripts: ScriptHost | None) -> dict[str, ScriptStatus]:
@@ -50,7 +51,7 @@ def read_app_status(app: Segment, scripts: Scripts) -> Response[str]:
 
 
 def _status(scripts: Mapping[str, ScriptStatus]) -> Response[str]:
-    good = all(status.alive or status.gracefulExit for status in scripts.values())
+    good = all((status.alive or status.gracefulExit) and not status.stuck for status in scripts.values())
     return Response("OK" if good else "UNAVAILABLE", status_code=200 if good else 503, media_type=MediaType.TEXT)
 
 
@@ -64,7 +65,33 @@ def _status(scripts: Mapping[str, ScriptStatus]) -> Response[str]:
 async def ask_script(
     request: Request[Any, Any, Any], app: Segment, rest: Segment, body: RawBody, scripts: Scripts, config: Config
 ) -> Response[bytes]:
-    """Ask the handler of a script: `/app/{app}/scripts/{file}/{p1}/…/json` or `/txt`."""
+    """Ask the handler of an application's script: `/app/{app}/scripts/{file}/{p1}/…/json` or `/txt`."""
+    return await _ask(request, app, rest, body, scripts=scripts, config=config)
+
+
+@route(
+    "/script/{rest:path}",
+    http_method=["GET", "POST", "PUT", "DELETE"],
+    tags=["scripts"],
+    summary="Ask a script that belongs to no application",
+    status_code=200,
+)
+async def ask_plain_script(
+    request: Request[Any, Any, Any], rest: Segment, body: RawBody, scripts: Scripts, config: Config
+) -> Response[bytes]:
+    """Ask the handler of a script that belongs to no application: `/script/{file}/{p1}/…/json` or `/txt`."""
+    return await _ask(request, "", rest, body, scripts=scripts, config=config)
+
+
+async def _ask(
+    request: Request[Any, Any, Any],
+    app: str,
+    rest: str,
+    body: bytes,
+    *,
+    scripts: ScriptHost | None,
+    config: RestConfig,
+) -> Response[bytes]:
     parts = rest.strip("/").split("/")
     if scripts is None or len(parts) < 2 or parts[-1] not in {"json", "txt"}:
         raise not_found(f"script {app}{rest}")
@@ -118,4 +145,4 @@ def _encode(value: object) -> bytes:
     return msgspec.json.encode(value)
 
 
-HANDLERS: Final = (read_scripts, read_status, read_app_status, ask_script)
+HANDLERS: Final = (read_scripts, read_status, read_app_status, ask_script, ask_plain_script)
