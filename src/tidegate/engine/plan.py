@@ -31,11 +31,7 @@ class Part(msgspec.Struct, frozen=True):
 
     form: Form
     absent: str | None
-
-    @property
-    def width(self) -> int:
-        """Return how many words it takes."""
-        return FORMS[self.form].width + (self.absent is not None)
+    width: int  # words
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -44,11 +40,7 @@ class Plan(msgspec.Struct, frozen=True):
     definition: FlowDefinition
     needs: frozenset[FieldRef]
     parts: tuple[Part, ...]
-
-    @property
-    def words(self) -> int:
-        """Return how many words a key has, without the data source."""
-        return sum(part.width for part in self.parts)
+    words: int  # of a key, without the data source
 
     @property
     def values(self) -> tuple[ValueExpr, ...]:
@@ -60,7 +52,7 @@ class Plan(msgspec.Struct, frozen=True):
         shown: list[str] = []
         at = 0
         for part in self.parts:
-            own = words[at : at + FORMS[part.form].width]
+            own = words[at : at + part.width - (part.absent is not None)]
             at += part.width
             gone = part.absent is not None and not words[at - 1]
             shown.append(part.absent or "" if gone else text_of(part.form, own, texts))
@@ -72,7 +64,10 @@ def make_plan(definition: FlowDefinition, lookups: Lookups, texts: Texts) -> Pla
     fields = frozenset(_fields(definition))
     empty = Evaluation(_no_rows(fields), lookups, texts, Memos())
     keys = [empty.value(key) for key in definition.keys]
-    return Plan(definition, fields, tuple(Part(value.form, value.absent) for value in keys))
+    parts = tuple(
+        Part(value.form, value.absent, FORMS[value.form].width + (value.absent is not None)) for value in keys
+    )
+    return Plan(definition, fields, parts, sum(part.width for part in parts))
 
 
 def _fields(definition: FlowDefinition) -> Iterator[FieldRef]:
@@ -104,6 +99,8 @@ def select(plan: Plan, batch: FlowBatch, evaluation: Evaluation, times: F64, sou
     wanted = (sources >= 0) & (batch.dropped == definition.dropped)
     if definition.filter is not None:
         wanted &= evaluation.mask(definition.filter)
+    if not wanted.any():
+        return _no_selection(plan), np.empty(0, np.int64)
     keys = [evaluation.value(key) for key in definition.keys]
     for value in keys:
         if value.absent is None:
@@ -121,6 +118,13 @@ def select(plan: Plan, batch: FlowBatch, evaluation: Evaluation, times: F64, sou
         items=tuple(_items(value, one, rows, rates) for value, one in zip(plan.values, raw, strict=True)),
     )
     return chosen, rows
+
+
+def _no_selection(plan: Plan) -> Rows:
+    numbers = np.empty(0)
+    nothing = Items(numbers, np.empty(0, np.uint64), np.empty(0, np.bool_))
+    keys = np.empty((0, 1 + plan.words), np.uint64)
+    return Rows(keys, numbers, np.empty(0, np.int64), numbers, (nothing,) * len(plan.values))
 
 
 def _key_matrix(plan: Plan, keys: list[Value], sources: I64, rows: I64) -> U64:

@@ -34,7 +34,7 @@ class Limits:
     """The limits of a table and their state, see `table_kernels._crossings`."""
 
     def __init__(self, values: F64, allowed: Flags, capacity: int) -> None:
-        self.values = np.ascontiguousarray(values)
+        self.values = np.column_stack([values, np.full(len(values), -np.inf)])
         self.allowed = np.ascontiguousarray(allowed)
         self.above = np.full((capacity, len(values)), -np.inf)
         self.above_source = np.full(allowed.shape, -np.inf)
@@ -47,6 +47,12 @@ class Limits:
     def held(self, size: int, time: float) -> Flags:
         """Return which slots are in the triggered state of some limit."""
         return np.asarray((self.above[:size] + self.values[:, 1] > time).any(axis=1))
+
+    def take_over(self, limit: int, old: Limits, before: int) -> None:
+        """Go on with the state of an old limit."""
+        self.values[limit, 3] = old.values[before, 3]
+        self.above[:, limit] = old.above[:, before]
+        self.above_source[limit] = old.above_source[before]
 
     def compact(self, kept: I64, size: int) -> None:
         """Keep the slots `kept`, in their order."""

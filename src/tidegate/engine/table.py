@@ -121,8 +121,7 @@ class FlowTable:
         old, self._limits = self._limits, Limits(values, allowed, self.shape.capacity)
         for new, before in enumerate(kept):
             if before >= 0:
-                self._limits.above[:, new] = old.above[:, before]
-                self._limits.above_source[new] = old.above_source[before]
+                self._limits.take_over(new, old, before)
 
     def set_allowed(self, limit: int, allowed: Flags) -> None:
         """Say which data sources a limit looks at."""

@@ -159,15 +159,15 @@ def _crossings(
 ) -> int:
     """Apply every threshold to one reading; return how many events there are now.
 
-    `limits` (thresholds, 3): value, timeout, by flow. `above` (capacity, thresholds) and `above_source` (thresholds,
-    sources) hold until when the reading stays over the value if nothing more comes. That is `until`, or before that the
-    moment at which a reading that decays with `decay` (0: it does not) falls to the value, or `turn` where what will be
-    left of the reading then, `rest`, is not over the value.
+    `limits` (thresholds, 4): value, timeout, by flow, latest moment in `above`, which saves a look at it. `above`
+    (capacity, thresholds) and `above_source` (thresholds, sources) hold until when the reading stays over the value if
+    nothing more comes. That is `until`, or before that the moment at which a reading that decays with `decay` (0: it
+    does not) falls to the value, or `turn` where what will be left of the reading then, `rest`, is not over the value.
     """
     for threshold in range(limits.shape[0]):
         value, timeout, by_flow = limits[threshold, 0], limits[threshold, 1], limits[threshold, 2] != 0.0
         if reading <= value:
-            if by_flow:
+            if by_flow and time < limits[threshold, 3]:
                 above[slot, threshold] = min(above[slot, threshold], time)
             continue
         if not allowed[threshold, source]:
@@ -181,6 +181,7 @@ def _crossings(
             falls = min(falls, time + decay * np.log(reading / value))
         if by_flow:
             above[slot, threshold] = falls
+            limits[threshold, 3] = max(limits[threshold, 3], falls)
         else:
             above_source[threshold, source] = max(before, falls)
     return count
@@ -218,12 +219,17 @@ def add_rates(
     last = np.nan
     weight = 1.0
     life = LIFE * t
+    oldest = np.inf  # of the slots of the next rows: looking at many first waits for memory once, see `_guess`
     for at in range(row, stop):
+        if (at - row) % _AHEAD == 0:
+            oldest = np.inf
+            for next_row in range(at, min(at + _AHEAD, stop)):
+                oldest = min(oldest, sums[slots[next_row], 3])
         if times[at] != last:
             last = times[at]
             weight = np.exp((last - landmark) / t)
         slot = slots[at]
-        if last >= sums[slot, 3] + life:
+        if last >= oldest + life and last >= sums[slot, 3] + life:
             sums[slot, 0] = sums[slot, 1] = sums[slot, 2] = 0.0
         weighed = amounts[at] * weight
         sums[slot, 0] += weighed
