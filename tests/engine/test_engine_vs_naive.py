@@ -135,7 +135,8 @@ definitions = st.fixed_dictionaries(
 plain_definitions = st.fixed_dictionaries(
     {
         "keys": st.sampled_from(["", "ipsource", "null:vlan"]),
-        "value": values,
+        "value": st.sampled_from(["frames", "max:ipttl", "min:ipttl", "avg:ipttl", "count:vlan", "count:ipttl"])
+        | values,
         "values": st.lists(values, max_size=2).map(",".join),
         "t": st.sampled_from([0.5, 1.0]),
     }
@@ -257,16 +258,26 @@ def events_of(engine: Engine, batches: list[list[Packet]]) -> list[Event]:
     return [one for batch in batches for one in step(engine, batch) if isinstance(one, Event)]
 
 
+Case = tuple[dict[str, Any], list[Packet], dict[str, Any], list[int]]
+
+
+def case(value: str, limit: float, steps: list[tuple[int, str]], *, by_flow: bool = True) -> Case:
+    """Return a case of one flow: milliseconds after the sample before, and its TTL."""
+    gaps = [Packet({"ipsource": "10.1.2.3", "ipttl": ttl}, time_ns=gap * 1_000_000) for gap, ttl in steps]
+    threshold = {"metric": "f", "value": limit, "byFlow": by_flow, "timeout": 0.0}
+    return {"keys": "ipsource", "value": value, "values": "bytes", "t": 1.0}, timed(gaps, START_NS), threshold, [2]
+
+
 @given(plain_definitions, few_packets, thresholds, st.lists(st.integers(0, 25), max_size=3))
-@example(
-    {"keys": "ipsource", "value": "max:ipttl", "values": "", "t": 1.0},
-    timed(
-        [Packet({"ipsource": "10.1.2.3", "ipttl": "64"}, time_ns=gap) for gap in (0, 1_300_000_000, 1_300_000_000)],
-        START_NS,
-    ),
-    {"metric": "f", "value": 60.0, "byFlow": True, "timeout": 0.0},
-    [],
-)
+@example(*case("max:ipttl", 60.0, [(0, "64"), (1300, "1"), (1300, "64")]))  # only the period before was over it
+@example(*case("max:ipttl", 60.0, [(0, "64"), (1300, "64"), (1300, "64")]))
+@example(*case("min:ipttl", 60.0, [(0, "64"), (1300, "64"), (1300, "255")]))
+@example(*case("min:ipttl", 60.0, [(0, "64"), (100, "1"), (1900, "64")]))  # lowered, which arms it by flow alone
+@example(*case("avg:ipttl", 60.0, [(0, "64"), (100, "1"), (4000, "255"), (0, "1"), (0, "255")]))
+@example(*case("count:ipttl", 1.5, [(0, "1"), (0, "64"), (1300, "1"), (1300, "1"), (0, "64")]))
+@example(*case("count:ipttl", 1.5, [(0, "1"), (1300, "64"), (1300, "1"), (1300, "64"), (1300, "64"), (100, "1")]))
+@example(*case("avg:ipttl", 60.0, [(0, "64"), (100, "1"), (4000, "255"), (0, "1"), (0, "255")], by_flow=False))
+@example(*case("frames", 150.0, [(0, "1"), (0, "1"), (300, "1"), (300, "1"), (0, "1")]))
 def test_events_are_those_of_the_specification(
     spec: dict[str, Any], packets: list[Packet], limit: dict[str, Any], cuts: list[int]
 ) -> None:

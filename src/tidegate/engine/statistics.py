@@ -31,33 +31,51 @@ __all__ = ["NOTHING", "Further", "Limits", "further"]
 
 
 class Limits:
-    """The limits of a table and their state, see `table_kernels._crossings`."""
+    """The limits of a table and their state, see `table_kernels._crossings`; 0 where a limit was never crossed.
+
+    Memory of zeros is taken up only where it is written, so that limits that nothing crosses cost next to nothing.
+    """
 
     def __init__(self, values: F64, allowed: Flags, capacity: int) -> None:
-        self.values = np.column_stack([values, np.full(len(values), -np.inf)])
+        self.values = np.column_stack([values, np.zeros(len(values))])
         self.allowed = np.ascontiguousarray(allowed)
-        self.above = np.full((capacity, len(values)), -np.inf)
-        self.above_source = np.full(allowed.shape, -np.inf)
+        self.above = np.zeros((capacity, len(values)))
+        self.above_source = np.zeros(allowed.shape)
 
     @property
     def arrays(self) -> tuple[F64, Flags, F64, F64]:
         """Return what the kernels take."""
         return self.values, self.allowed, self.above, self.above_source
 
+    def triggered(self, limit: int, size: int, time: float) -> Flags:
+        """Return which slots are in the triggered state of a limit."""
+        above = self.above[:size, limit]
+        return np.asarray((above > 0.0) & (above + self.values[limit, 1] > time))
+
+    def triggered_source(self, limit: int, source: int, time: float) -> bool:
+        """Tell whether a data source is in the triggered state of a limit."""
+        above = self.above_source[limit, source]
+        return bool(above > 0.0 and above + self.values[limit, 1] > time)
+
     def held(self, size: int, time: float) -> Flags:
         """Return which slots are in the triggered state of some limit."""
-        return np.asarray((self.above[:size] + self.values[:, 1] > time).any(axis=1))
+        held = np.zeros(size, np.bool_)
+        for limit in range(len(self.values)):
+            held |= self.triggered(limit, size, time)
+        return held
 
     def take_over(self, limit: int, old: Limits, before: int) -> None:
         """Go on with the state of an old limit."""
         self.values[limit, 3] = old.values[before, 3]
-        self.above[:, limit] = old.above[:, before]
+        if self.values[limit, 3]:
+            self.above[:, limit] = old.above[:, before]
         self.above_source[limit] = old.above_source[before]
 
     def compact(self, kept: I64, size: int) -> None:
         """Keep the slots `kept`, in their order."""
-        self.above[: len(kept)] = self.above[kept]
-        self.above[len(kept) : size] = -np.inf
+        if self.values[:, 3].any():
+            self.above[: len(kept)] = self.above[kept]
+            self.above[len(kept) : size] = 0.0
 
 
 NOTHING = Limits(np.empty((0, 3)), np.empty((0, 0), np.bool_), 0)

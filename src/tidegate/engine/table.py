@@ -129,12 +129,11 @@ class FlowTable:
 
     def triggered(self, limit: int, source: int, now: float) -> bool:
         """Tell whether a limit that is not by flow is in its triggered state for a data source."""
-        return bool(now < self._limits.above_source[limit, source] + self._limits.values[limit, 1])
+        return self._limits.triggered_source(limit, source, now)
 
     def triggered_keys(self, limit: int, now: float) -> U64:
         """Return the keys for which a limit by flow is in its triggered state; (n, 1 + words)."""
-        above = self._limits.above[: len(self), limit]
-        return self._keys[np.flatnonzero(now < above + self._limits.values[limit, 1])]
+        return self._keys[np.flatnonzero(self._limits.triggered(limit, len(self), now))]
 
     def add(self, rows: Rows) -> Added:
         """Add samples; times must not go back."""

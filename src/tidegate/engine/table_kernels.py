@@ -163,6 +163,7 @@ def _crossings(
     (capacity, thresholds) and `above_source` (thresholds, sources) hold until when the reading stays over the value if
     nothing more comes. That is `until`, or before that the moment at which a reading that decays with `decay` (0: it
     does not) falls to the value, or `turn` where what will be left of the reading then, `rest`, is not over the value.
+    All of them are 0 where the value was never crossed.
     """
     for threshold in range(limits.shape[0]):
         value, timeout, by_flow = limits[threshold, 0], limits[threshold, 1], limits[threshold, 2] != 0.0
@@ -173,7 +174,7 @@ def _crossings(
         if not allowed[threshold, source]:
             continue
         before = above[slot, threshold] if by_flow else above_source[threshold, source]
-        if time >= before + timeout:
+        if before == 0.0 or time >= before + timeout:
             events[count, 0], events[count, 1], events[count, 2] = at, threshold, reading
             count += 1
         falls = until if rest > value else min(turn, until)
