@@ -55,7 +55,7 @@ def be8(data: U8, at: int) -> int:
 @inline
 def be16(data: U8, at: int) -> int:
     """Load two octets."""
-    if at < 0 or at + 2 > data.size:
+    if at < 0 or at > data.size - 2:
         raise IndexError
     return _load16(data, at)  # type: ignore[no-any-return] # numba types it
 
@@ -63,7 +63,7 @@ def be16(data: U8, at: int) -> int:
 @inline
 def be32(data: U8, at: int) -> int:
     """Load four octets."""
-    if at < 0 or at + 4 > data.size:
+    if at < 0 or at > data.size - 4:
         raise IndexError
     return _load32(data, at)  # type: ignore[no-any-return] # numba types it
 
@@ -71,6 +71,6 @@ def be32(data: U8, at: int) -> int:
 @inline
 def be64(data: U8, at: int) -> np.uint64:
     """Load eight octets."""
-    if at < 0 or at + 8 > data.size:
+    if at < 0 or at > data.size - 8:
         raise IndexError
     return _load64(data, at)  # type: ignore[no-any-return] # numba types it
