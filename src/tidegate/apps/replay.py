@@ -8,6 +8,7 @@ they do in a live run. Nothing is sent: what scripts announce is kept and told a
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -35,7 +36,7 @@ __all__ = ["Replayed", "Told", "replay"]
 _SECOND_NS = 1_000_000_000
 _SCRIPTS_NS = 100_000_000  # scripts hear of time about as often as in a live run
 _UNCUT_NS = 1 << 62
-_MOST_SLICES = 36_000  # gone through one by one where nothing was recorded for long: an hour with scripts
+_MOST_SLICES = 600  # gone through one by one where nothing was recorded for long: a minute with scripts
 
 
 class Replayed(msgspec.Struct, frozen=True):
@@ -160,17 +161,14 @@ def replay(
 
     `SourceError` where one cannot be read, before anything is replayed where it cannot be opened.
     """
-    captures = [Capture(path) for path in paths]
-    run = _Run(config, scripts, told)
-    try:
+    with contextlib.ExitStack() as stack:
+        captures = [stack.enter_context(contextlib.closing(Capture(path))) for path in paths]
+        run = _Run(config, scripts, told)
         for block in pace(_blocks(captures, told.progress), clock, speed=speed):
             if len(block):
                 run.take(block)
-    finally:
-        for capture in captures:
-            capture.close()
-    run.finish()
-    return _result(run.analyzer, run.shard, captures, run)
+        run.finish()
+        return _result(run.analyzer, run.shard, captures, run)
 
 
 def _blocks(captures: Sequence[Capture], progress: Callable[[int, int], None]) -> Iterator[Block]:
