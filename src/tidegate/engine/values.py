@@ -15,6 +15,7 @@ import numpy as np
 from tidegate.data.batch import Column, FlowBatch
 from tidegate.data.forms import FORMS, Form
 from tidegate.data.hash import hash_text
+from tidegate.engine.source_kernels import number_keys
 from tidegate.engine.texts import Texts
 from tidegate.kernel import I64, U64, Flags
 
@@ -154,10 +155,11 @@ def by_text(values: list[Value], function: Callable[[list[str]], str | None], me
 
 
 def _unique(keys: U64) -> tuple[U64, I64]:
-    """Return the different rows of a matrix, and for each row which of them it is."""
-    whole = keys.view(np.dtype((np.void, keys.dtype.itemsize * keys.shape[1]))).ravel()
-    _, first, inverse = np.unique(whole, return_index=True, return_inverse=True)
-    return keys[first], inverse
+    """Return the different rows of a matrix in order of appearance, and for each row which of them it is."""
+    index = np.zeros(1 << (2 * len(keys)).bit_length(), np.int32)
+    different, size, numbers = np.empty_like(keys), np.zeros(1, np.int64), np.empty(len(keys), np.int64)
+    number_keys(keys, index, different, size, numbers)
+    return different[: size[0]], numbers
 
 
 def _texts_of(values: list[Value], key: tuple[int, ...], texts: Texts) -> list[str]:
