@@ -39,9 +39,10 @@ def test_errors_count_as_failures(tmp_path: Path) -> None:
     assert done.returncode == 1
 
 
-def test_a_run_without_reports_failed(tmp_path: Path) -> None:
-    done = run("sum_up_tests.py", str(tmp_path / "*.xml"))
-    assert done.stdout == "0 passed, 1 failed, 0 skipped\n"
+def test_a_report_that_is_missing_is_a_failure(tmp_path: Path) -> None:
+    one = report(tmp_path, "one.xml", tests=10, failures=0, errors=0, skipped=2)
+    done = run("sum_up_tests.py", one, str(tmp_path / "two.xml"))
+    assert done.stdout == "8 passed, 1 failed, 2 skipped\n"
     assert done.returncode == 1
 
 
