@@ -107,7 +107,7 @@ def find_benchmarks(names: Sequence[str] = (), folder: Path | None = None) -> li
     folder = folder or Path(__file__).resolve().parents[3] / "benchmarks"
     files = {path.stem: path for path in sorted(folder.glob("*.py")) if "def run(" in path.read_text(encoding="utf-8")}
     if not files:
-        raise SourceError(str(folder), "no benchmarks here; they come with the source tree: git clone, then make bench")
+        raise SourceError(str(folder), "no benchmarks here; they come with the source tree, not with the package")
     for name in names:
         if name not in files:
             raise SourceError(name, f"no such benchmark; there are {', '.join(files)}")
