@@ -173,7 +173,7 @@ few_packets = st.lists(
         row=few_rows,
         time_ns=st.sampled_from(GAPS_NS[:6]),
         source=st.sampled_from([3, 3, 4]),
-        rate=st.sampled_from([1.0, 100.0]),
+        rate=st.sampled_from([1.0, 100.0, 100.0, 1000.0]),
     ),
     min_size=1,
     max_size=25,
@@ -277,6 +277,19 @@ def case(value: str, limit: float, steps: list[tuple[int, str]], *, by_flow: boo
 @example(*case("count:ipttl", 1.5, [(0, "1"), (0, "64"), (1300, "1"), (1300, "1"), (0, "64")]))
 @example(*case("count:ipttl", 1.5, [(0, "1"), (1300, "64"), (1300, "1"), (1300, "64"), (1300, "64"), (100, "1")]))
 @example(*case("avg:ipttl", 60.0, [(0, "64"), (100, "1"), (4000, "255"), (0, "1"), (0, "255")], by_flow=False))
+@example(
+    {"keys": "ipsource", "value": "frames", "t": 1.0},
+    timed(
+        [
+            Packet({"ipsource": "10.1.2.3"}, rate=1000.0, time_ns=0),
+            Packet({"ipsource": "10.9.9.9"}, rate=100.0, time_ns=100_000_000),
+            Packet({"ipsource": "10.9.9.9"}, rate=100.0, time_ns=900_000_000),  # alone it would be armed again
+        ],
+        START_NS,
+    ),
+    {"metric": "f", "value": 50.0, "byFlow": False, "timeout": 0.0},
+    [],
+)
 @example(*case("frames", 150.0, [(0, "1"), (0, "1"), (300, "1"), (300, "1"), (0, "1")]))
 def test_events_are_those_of_the_specification(
     spec: dict[str, Any], packets: list[Packet], limit: dict[str, Any], cuts: list[int]

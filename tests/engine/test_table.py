@@ -19,11 +19,20 @@ from tidegate.kernel import F64, U64
 
 CAPACITY = 8
 T = 2.0
+SEED = np.uint64(0xFEDCBA9876543210)
 CLOSE = 1 + 1e-9
 
 
 def shape(capacity: int = CAPACITY, *statistics: Statistic, words: int = 1, log: Log | None = None) -> Shape:
-    return Shape(words=words, t=T, statistics=statistics or (Statistic.RATE,), capacity=capacity, sources=4, log=log)
+    return Shape(
+        words=words,
+        t=T,
+        statistics=statistics or (Statistic.RATE,),
+        capacity=capacity,
+        sources=4,
+        log=log,
+        seed=int(SEED),
+    )
 
 
 def rows_of(keys: U64, times: F64, amounts: F64, words: U64 | None = None) -> Rows:
@@ -241,7 +250,7 @@ def test_slots_are_found_again_and_new_keys_come_behind(keys: list[int], capacit
     index, table, size = np.zeros(16, np.int32), np.empty((capacity, 2), np.uint64), np.zeros(1, np.int64)
     slots = np.full(len(keys), -1, np.int64)
 
-    stop = find_slots(matrix, 0, len(keys), index, table, size, slots)
+    stop = find_slots(matrix, 0, len(keys), index, table, SEED, size, slots)
 
     order = list(dict.fromkeys(keys))
     expected = [order.index(key) for key in keys if order.index(key) < capacity]
@@ -256,12 +265,12 @@ def test_an_index_made_anew_finds_every_key_and_no_other(keys: set[int], wanted:
     table = np.array([[key, key + 1] for key in keys] + [[0, 0]] * (8 - len(keys)), np.uint64)
     index = np.zeros(16, np.int32)
 
-    rebuild(table, len(keys), index)
+    rebuild(table, len(keys), index, SEED)
 
     for slot, key in enumerate(keys):
-        assert find_key(np.array([[key, key + 1]], np.uint64), index, table) == slot
+        assert find_key(np.array([[key, key + 1]], np.uint64), index, table, SEED) == slot
     if wanted not in keys:
-        assert find_key(np.array([[wanted, wanted + 1]], np.uint64), index, table) == -1
+        assert find_key(np.array([[wanted, wanted + 1]], np.uint64), index, table, SEED) == -1
 
 
 log_times = st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.9, 3.0, 7.0]), min_size=1, max_size=20)

@@ -63,7 +63,7 @@ class Engine:
     """See the module; not shared between threads."""
 
     def __init__(self, config: EngineConfig, lookups: Lookups, *, seed: int = 0) -> None:
-        self.sources = Sources(agents=config.max_agents, sources=config.max_sources)
+        self.sources = Sources(agents=config.max_agents, sources=config.max_sources, seed=seed)
         self.texts = Texts(seed=seed, slots=config.texts, octets=config.text_octets)
         self.flows: dict[str, Flow] = {}
         self.keys_seen: dict[FieldRef, int] = {}  # nanoseconds since 1970 UTC

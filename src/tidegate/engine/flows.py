@@ -62,6 +62,7 @@ class Flow:
                 statistics=tuple(value.statistic for value in plan.values),
                 capacity=capacity,
                 sources=sources.capacity,
+                seed=texts.seed,
                 log=log_of(definition),
             )
         )

@@ -30,6 +30,7 @@ class Snapshot(msgspec.Struct, frozen=True, eq=False):
     interval: F64
     text: Callable[[tuple[int, ...]], str]  # of a key
     place: Callable[[int], tuple[str, str]]  # agent and data source of a number
+    seed: int = 0  # of hashes
 
 
 def snapshot(flow: Flow, sources: Sources, now: float, wanted: frozenset[tuple[int, int]] | None) -> Snapshot:
@@ -45,6 +46,7 @@ def snapshot(flow: Flow, sources: Sources, now: float, wanted: frozenset[tuple[i
         interval=readings.interval[rows],
         text=flow.key_text,
         place=sources.place_of,
+        seed=flow.table.shape.seed,
     )
 
 
@@ -67,7 +69,7 @@ def merged(snapshots: list[Snapshot], *, mode: str, most: int, least: float) -> 
         return []
     row_of = np.concatenate([np.arange(len(taken.sources)) for taken in snapshots])
     values = np.concatenate([taken.values for taken in snapshots], axis=1)
-    numbers, count = _numbers(np.concatenate([taken.keys for taken in snapshots]))
+    numbers, count = _numbers(np.concatenate([taken.keys for taken in snapshots]), snapshots[0].seed)
     main = np.where(np.isnan(values[0]), -np.inf, values[0])
     largest = _largest_of(numbers, count, main)
     seen = np.bincount(numbers, minlength=count)
@@ -88,12 +90,12 @@ def merged(snapshots: list[Snapshot], *, mode: str, most: int, least: float) -> 
     return flows
 
 
-def _numbers(keys: U64) -> tuple[I64, int]:
+def _numbers(keys: U64, seed: int) -> tuple[I64, int]:
     """Return a number for each row, the same for equal keys, and how many there are."""
     rows = len(keys)
     index = np.zeros(1 << (2 * rows - 1).bit_length(), np.int32)
     size, numbers = np.zeros(1, np.int64), np.empty(rows, np.int64)
-    number_keys(np.ascontiguousarray(keys), index, np.empty_like(keys), size, numbers)
+    number_keys(np.ascontiguousarray(keys), index, np.empty_like(keys), np.uint64(seed), size, numbers)
     return numbers, int(size[0])
 
 

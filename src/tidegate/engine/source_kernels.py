@@ -47,15 +47,15 @@ def gather_keys(words: U64, more: U64, rows: I64, keys: U64) -> None:
             keys[at, words.shape[0] + part] = more[part, at]
 
 
-@kernel("void(u8[:,::1], i4[::1], u8[:,::1], i8[::1], i8[::1])")
-def number_keys(keys: U64, index: I32, table: U64, size: I64, numbers: I64) -> None:
+@kernel("void(u8[:,::1], i4[::1], u8[:,::1], u8, i8[::1], i8[::1])")
+def number_keys(keys: U64, index: I32, table: U64, seed: np.uint64, size: I64, numbers: I64) -> None:
     """Write the number of each key, a new one for a new key, -1 where the table is full."""
     mask = index.size - 1
     for at in range(keys.shape[0]):
         if at and same_key(keys, at, keys, at - 1):  # samples of one datagram stand together
             numbers[at] = numbers[at - 1]
             continue
-        place = np.int64(hash_key(keys, at) & np.uint64(mask))
+        place = np.int64(hash_key(keys, at, seed) & np.uint64(mask))
         while index[place] != 0 and not same_key(keys, at, table, index[place] - 1):
             place = place + 1 & mask
         if index[place] == 0 and size[0] < table.shape[0]:

@@ -70,7 +70,8 @@ class AgentCounts(msgspec.Struct, frozen=True):
 class _Numbers:
     """Numbers for keys of a few words."""
 
-    def __init__(self, capacity: int, words: int) -> None:
+    def __init__(self, capacity: int, words: int, seed: int) -> None:
+        self._seed = np.uint64(seed)
         self.keys = np.empty((capacity, words), np.uint64)
         self.size = np.zeros(1, np.int64)
         self._index = np.zeros(1 << (2 * capacity - 1).bit_length(), np.int32)
@@ -78,19 +79,19 @@ class _Numbers:
     def of(self, keys: U64) -> I64:
         """Return the number of each row, -1 where there is no room."""
         numbers = np.empty(len(keys), np.int64)
-        number_keys(keys, self._index, self.keys, self.size, numbers)
+        number_keys(keys, self._index, self.keys, self._seed, self.size, numbers)
         return numbers
 
 
 class Sources:
     """See the module."""
 
-    def __init__(self, *, agents: int = 1 << 12, sources: int = 1 << 16) -> None:
+    def __init__(self, *, agents: int = 1 << 12, sources: int = 1 << 16, seed: int = 0) -> None:
         self.capacity = sources
         self.refused = 0  # samples of data sources there was no room for
         self.untold = 0  # datagrams of agents there was no room for: their sequence numbers are not judged
-        self._agents = _Numbers(agents, 3)  # address, sub-agent
-        self._sources = _Numbers(sources, 4)  # address, sub-agent, source
+        self._agents = _Numbers(agents, 3, seed)  # address, sub-agent
+        self._sources = _Numbers(sources, 4, seed)  # address, sub-agent, source
         self._datagrams = np.zeros((agents, _COLUMNS), np.int64)
         self._seen_ns = np.zeros((agents, 3), np.int64)  # first, last, uptime
         self._udp = np.zeros((agents, 2), np.uint64)

@@ -97,7 +97,7 @@ class Further(Protocol):
         """Keep the slots `kept`, in their order."""
 
 
-def further(statistic: Statistic, t: float, capacity: int) -> Further:
+def further(statistic: Statistic, t: float, capacity: int, *, seed: int = 0) -> Further:
     """Return the state of a statistic for a table of `capacity` slots."""
     match statistic:
         case Statistic.RATE:
@@ -109,7 +109,7 @@ def further(statistic: Statistic, t: float, capacity: int) -> Further:
         case Statistic.MAX:
             return _Extremes(t, capacity, 1.0)
         case Statistic.COUNT:
-            return _Distinct(t, capacity)
+            return _Distinct(t, capacity, seed)
 
 
 def _blank(capacity: int, width: int) -> F64:
@@ -208,8 +208,9 @@ class _Extremes:
 
 
 class _Distinct:
-    def __init__(self, t: float, capacity: int) -> None:
+    def __init__(self, t: float, capacity: int, seed: int) -> None:
         self._t = t
+        self._seed = np.uint64(seed)
         self._state = np.full((capacity, 5), -np.inf)
         self._words = np.empty((capacity, 2, FEW), np.uint64)
         self._registers = self._words.view(np.uint8)
@@ -218,7 +219,7 @@ class _Distinct:
         events = _events(limits)
         stop, count = add_distinct(
             span.slots, span.first, span.stop, span.rows.times,
-            items.words, items.present, span.rows.sources, self._t, self._state,
+            items.words, items.present, span.rows.sources, self._t, self._seed, self._state,
             self._words, self._registers, *limits.arrays, events,
         )  # fmt: skip
         return stop, events[:count]

@@ -49,6 +49,7 @@ class Shape(msgspec.Struct, frozen=True):
     capacity: int  # keys
     sources: int  # data sources are numbered below this
     log: Log | None = None
+    seed: int = 0  # of hashes; counts of more than a few depend on it, nothing else does
 
 
 class Crossing(msgspec.Struct, frozen=True, eq=False):
@@ -96,6 +97,7 @@ class FlowTable:
         self.shape = shape
         self.forgotten = 0  # keys, since the table was made
         capacity = shape.capacity
+        self._seed = np.uint64(shape.seed)
         self._size = np.zeros(1, np.int64)
         self._index = np.zeros(1 << (2 * capacity - 1).bit_length(), np.int32)
         self._keys = np.empty((capacity, 1 + shape.words), np.uint64)
@@ -104,7 +106,7 @@ class FlowTable:
         self._landmark = -math.inf
         self._rate_is_value = shape.statistics[0] is Statistic.RATE
         self._further = [
-            further(statistic, shape.t, capacity)
+            further(statistic, shape.t, capacity, seed=shape.seed)
             for statistic in (shape.statistics[1:] if self._rate_is_value else shape.statistics)
         ]
         self._log = np.full((capacity, 3), np.nan) if shape.log else None
@@ -141,7 +143,7 @@ class FlowTable:
         slots = np.empty(len(rows), np.int64)
         done = 0
         while done < len(rows):
-            placed = find_slots(rows.keys, done, len(rows), self._index, self._keys, self._size, slots)
+            placed = find_slots(rows.keys, done, len(rows), self._index, self._keys, self._seed, self._size, slots)
             if placed == done:
                 self._forget(done, float(rows.times[done]), added)
             while done < placed:
@@ -259,7 +261,7 @@ class FlowTable:
 
     def reading(self, key: tuple[int, ...], now: float) -> float | None:
         """Return the value of one key at `now`, or None."""
-        slot = find_key(np.array([key], np.uint64), self._index, self._keys)
+        slot = find_key(np.array([key], np.uint64), self._index, self._keys, self._seed)
         if slot < 0 or self._sums[slot, 3] + LIFE * self.shape.t <= now:
             return None
         if self._rate_is_value:
@@ -318,4 +320,4 @@ class FlowTable:
             self._log[count:size] = np.nan
         self._size[0] = count
         self._index[:] = 0
-        rebuild(self._keys, count, self._index)
+        rebuild(self._keys, count, self._index, self._seed)

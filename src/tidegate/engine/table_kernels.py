@@ -46,9 +46,9 @@ _POWERS = np.array([2.0**-rank for rank in range(64)])
 
 
 @inline
-def hash_key(keys: U64, row: int) -> np.uint64:
-    """Return the hash of a row."""
-    word = _SPREAD
+def hash_key(keys: U64, row: int, seed: np.uint64) -> np.uint64:
+    """Return the hash of a row; without knowing the seed nobody can send keys that collide."""
+    word = _SPREAD ^ seed
     for part in range(keys.shape[1]):
         word = mix(word ^ keys[row, part]) + _SPREAD
     return word
@@ -64,7 +64,7 @@ def same_key(keys: U64, row: int, table: U64, slot: int) -> bool:
 
 
 @inline
-def _guess(keys: U64, row: int, stop: int, index: I32, table: U64, places: I64, slots: I64) -> None:
+def _guess(keys: U64, row: int, stop: int, index: I32, table: U64, seed: np.uint64, places: I64, slots: I64) -> None:
     """Write where the search for each key begins, and the slot there if one word of its key is the same, else -1.
 
     Each of the three loops waits for memory once for many rows, not once a row: that halves the time of `find_slots`.
@@ -72,7 +72,7 @@ def _guess(keys: U64, row: int, stop: int, index: I32, table: U64, places: I64, 
     mask = np.uint64(index.size - 1)
     word = keys.shape[1] - 1
     for at in range(row, stop):
-        places[at - row] = np.int64(hash_key(keys, at) & mask)
+        places[at - row] = np.int64(hash_key(keys, at, seed) & mask)
     for at in range(row, stop):
         slots[at] = index[places[at - row]] - 1
     for at in range(row, stop):
@@ -80,8 +80,8 @@ def _guess(keys: U64, row: int, stop: int, index: I32, table: U64, places: I64, 
             slots[at] = -1
 
 
-@kernel("i8(u8[:,::1], i8, i8, i4[::1], u8[:,::1], i8[::1], i8[::1])")
-def find_slots(keys: U64, row: int, stop: int, index: I32, table: U64, size: I64, slots: I64) -> int:
+@kernel("i8(u8[:,::1], i8, i8, i4[::1], u8[:,::1], u8, i8[::1], i8[::1])")
+def find_slots(keys: U64, row: int, stop: int, index: I32, table: U64, seed: np.uint64, size: I64, slots: I64) -> int:
     """Write the slot of each key of rows `row` to `stop`, new keys at the end; return the row the table is full for.
 
     `index` is open addressing over `table` (capacity, words): slot + 1, or 0. `size` (1,) is how many slots are used.
@@ -90,7 +90,7 @@ def find_slots(keys: U64, row: int, stop: int, index: I32, table: U64, size: I64
     places = np.empty(_AHEAD, np.int64)
     for first in range(row, stop, _AHEAD):
         last = min(first + _AHEAD, stop)
-        _guess(keys, first, last, index, table, places, slots)
+        _guess(keys, first, last, index, table, seed, places, slots)
         for at in range(first, last):
             if slots[at] >= 0 and same_key(keys, at, table, slots[at]):
                 continue
@@ -116,11 +116,11 @@ def gather_words(words: U64, rows: I64, keys: U64, first: int) -> None:
             keys[at, first + part] = words[part, rows[at]]
 
 
-@kernel("i8(u8[:,::1], i4[::1], u8[:,::1])")
-def find_key(key: U64, index: I32, table: U64) -> int:
+@kernel("i8(u8[:,::1], i4[::1], u8[:,::1], u8)")
+def find_key(key: U64, index: I32, table: U64, seed: np.uint64) -> int:
     """Return the slot of one key (1, words), or -1."""
     mask = index.size - 1
-    place = np.int64(hash_key(key, 0) & np.uint64(mask))
+    place = np.int64(hash_key(key, 0, seed) & np.uint64(mask))
     while index[place] != 0:
         if same_key(key, 0, table, index[place] - 1):
             return int(index[place] - 1)
@@ -128,12 +128,12 @@ def find_key(key: U64, index: I32, table: U64) -> int:
     return -1
 
 
-@kernel("void(u8[:,::1], i8, i4[::1])")
-def rebuild(table: U64, size: int, index: I32) -> None:
+@kernel("void(u8[:,::1], i8, i4[::1], u8)")
+def rebuild(table: U64, size: int, index: I32, seed: np.uint64) -> None:
     """Make `index` anew for the first `size` slots; it must be all 0."""
     mask = index.size - 1
     for slot in range(size):
-        place = np.int64(hash_key(table, slot) & np.uint64(mask))
+        place = np.int64(hash_key(table, slot, seed) & np.uint64(mask))
         while index[place] != 0:
             place = place + 1 & mask
         index[place] = np.int32(slot + 1)
@@ -368,9 +368,9 @@ def add_extremes(
 
 
 @inline
-def _note_word(registers: U8, word: np.uint64) -> bool:
+def _note_word(registers: U8, word: np.uint64, seed: np.uint64) -> bool:
     """Note a word in registers; tell whether that changed them."""
-    word = mix(word)
+    word = mix(word ^ seed)
     register = np.int64(word & np.uint64(REGISTERS - 1))
     rank = np.uint8(1)
     rest = word >> np.uint64(8)
@@ -410,17 +410,17 @@ def _holds(words: U64, count: int, word: np.uint64) -> bool:
 
 
 @inline
-def _merge(scratch: U8, words: U64, registers: U8, count: int) -> None:
+def _merge(scratch: U8, words: U64, registers: U8, count: int, seed: np.uint64) -> None:
     """Note in `scratch` what one period holds."""
     for place in range(count):
-        _note_word(scratch, words[place])
+        _note_word(scratch, words[place], seed)
     if count < 0:
         for register in range(REGISTERS):
             scratch[register] = max(scratch[register], registers[register])
 
 
 @inline
-def _distinct(words: U64, registers: U8, now: int, before: int, count: int, older: int) -> float:
+def _distinct(words: U64, registers: U8, now: int, before: int, count: int, older: int, seed: np.uint64) -> float:
     """Return how many different words two periods of one slot hold together; `count` and `older` as in `state`."""
     if count >= 0 and older >= 0:
         total = count
@@ -428,30 +428,30 @@ def _distinct(words: U64, registers: U8, now: int, before: int, count: int, olde
             total += 0 if _holds(words[now], count, words[before, place]) else 1
         return float(total)
     scratch = np.zeros(REGISTERS, np.uint8)
-    _merge(scratch, words[now], registers[now], count)
-    _merge(scratch, words[before], registers[before], older)
+    _merge(scratch, words[now], registers[now], count, seed)
+    _merge(scratch, words[before], registers[before], older, seed)
     return _estimate(scratch)
 
 
 @inline
-def _note_distinct(words: U64, registers: U8, count: int, word: np.uint64) -> int:
+def _note_distinct(words: U64, registers: U8, count: int, word: np.uint64, seed: np.uint64) -> int:
     """Note a word in a period; return the new count of its list, -1 for registers, or -2 where nothing changed."""
     if count < 0:
-        return -1 if _note_word(registers, word) else -2
+        return -1 if _note_word(registers, word, seed) else -2
     if _holds(words, count, word):
         return -2
     if count < FEW:
         words[count] = word
         return count + 1
     scratch = np.zeros(REGISTERS, np.uint8)
-    _merge(scratch, words, registers, count)
-    _note_word(scratch, word)
+    _merge(scratch, words, registers, count, seed)
+    _note_word(scratch, word, seed)
     for register in range(REGISTERS):
         registers[register] = scratch[register]
     return -1
 
 
-@kernel(f"UniTuple(i8,2)({_ROWS}, u8[::1], b1[::1], i8[::1], f8, f8[:,::1], u8[:,:,::1], u1[:,:,::1], {_LIMITS})")
+@kernel(f"UniTuple(i8,2)({_ROWS}, u8[::1], b1[::1], i8[::1], f8, u8, f8[:,::1], u8[:,:,::1], u1[:,:,::1], {_LIMITS})")
 def add_distinct(
     slots: I64,
     row: int,
@@ -461,6 +461,7 @@ def add_distinct(
     present: Flags,
     sources: I64,
     t: float,
+    seed: np.uint64,
     state: F64,
     words: U64,
     registers: U8,
@@ -488,14 +489,14 @@ def add_distinct(
             if period != state[slot, 0] + 1:
                 state[slot, 4 - now] = 0.0
             state[slot, 0] = period
-        count = _note_distinct(words[slot, now], registers[slot, now], int(state[slot, 3 + now]), items[at])
+        count = _note_distinct(words[slot, now], registers[slot, now], int(state[slot, 3 + now]), items[at], seed)
         if count != -2:
             state[slot, 3 + now] = count
             older = int(state[slot, 4 - now])
-            state[slot, 1] = _distinct(words[slot], registers[slot], now, 1 - now, count, older)
+            state[slot, 1] = _distinct(words[slot], registers[slot], now, 1 - now, count, older, seed)
             state[slot, 2] = state[slot, 1]
             if older:
-                state[slot, 2] = _distinct(words[slot], registers[slot], now, 1 - now, count, 0)
+                state[slot, 2] = _distinct(words[slot], registers[slot], now, 1 - now, count, 0, seed)
         crossed = _crossings(
             at, slot, sources[at], time, state[slot, 1], state[slot, 2], (period + 1) * t, (period + 2) * t, 0.0,
             limits, allowed, above, above_source, events, 0,

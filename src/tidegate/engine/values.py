@@ -138,7 +138,7 @@ def by_text(values: list[Value], function: Callable[[list[str]], str | None], me
     known = np.logical_and.reduce([value.known for value in values])
     rows = np.flatnonzero(known)
     keys = np.vstack([part[rows] for value in values for part in (*value.words, value.present)]).T
-    unique, inverse = _unique(np.ascontiguousarray(keys, np.uint64))
+    unique, inverse = _unique(np.ascontiguousarray(keys, np.uint64), texts.seed)
     given = memo.fresh(texts)
     results = np.zeros(len(unique), np.uint64)
     found = np.zeros(len(unique), np.bool_)
@@ -154,11 +154,11 @@ def by_text(values: list[Value], function: Callable[[list[str]], str | None], me
     return text_value(words, present)
 
 
-def _unique(keys: U64) -> tuple[U64, I64]:
+def _unique(keys: U64, seed: int) -> tuple[U64, I64]:
     """Return the different rows of a matrix in order of appearance, and for each row which of them it is."""
     index = np.zeros(1 << (2 * len(keys)).bit_length(), np.int32)
     different, size, numbers = np.empty_like(keys), np.zeros(1, np.int64), np.empty(len(keys), np.int64)
-    number_keys(keys, index, different, size, numbers)
+    number_keys(keys, index, different, np.uint64(seed), size, numbers)
     return different[: size[0]], numbers
 
 
