@@ -3,10 +3,10 @@
 Method: a published capture (1,000 datagrams, 5,855 flow samples) is repeated a hundred times in one file, its times
 moved on. tidegate reads that file, decodes it and keeps one table of four columns (`ipsource,ipdestination,
 tcpsourceport,tcpdestinationport`, bytes), in one thread; sfacctd reads it by `pcap_savefile` and aggregates on the same
-columns in its print plugin. Figures are processor time a flow sample, user and system, of everything either of them starts, the best
-of several rounds that take turns; of sfacctd the time it needs for a capture of one datagram is taken off, of tidegate
-compiling is. Bias: the traffic is few keys, kind to the tables of both; tidegate also counts rates, intervals, sequence
-gaps and rejects what is malformed; sfacctd is the Debian build. sflowtool is in no Debian package and is not measured.
+columns in its print plugin. Figures are processor time a flow sample, user and system, of everything either of them
+starts, the best of several rounds that take turns; of sfacctd the time it needs for a capture of one datagram is taken
+off, of tidegate compiling is. Bias: the traffic is few keys, kind to the tables of both; tidegate also keeps rates,
+intervals and sequence gaps; sfacctd is the Debian build. sflowtool is in no Debian package and is not measured.
 """
 
 from __future__ import annotations
