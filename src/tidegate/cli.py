@@ -82,6 +82,7 @@ def replay(
         told = Told(event=_printer(as_json=as_json), record=_printer(as_json=as_json), progress=progress)
         result = play(captures, config, scripts=scripts, speed=_speed(speed), clock=SystemClock(), told=told)
     show_replayed(result)
+    sys.exit(1 if result.script_errors else 0)
 
 
 def _printer(*, as_json: bool) -> Callable[[msgspec.Struct], None]:
