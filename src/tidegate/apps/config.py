@@ -160,7 +160,7 @@ def load_config(path: Path | None) -> Config:
         raise _named(error) from None
     _check_sizes(config.engine)
     _check_texts(config)
-    geo = GeoConfig(country=_path(path, config.geo.country), asn=_path(path, config.geo.asn))
+    geo = GeoConfig(**{name: _path(path, file) for name, file in msgspec.to_builtins(config.geo).items()})
     store = _path(path, config.store)
     return msgspec.structs.replace(config, scripts=_beside(path, config.scripts), store=store, geo=geo)
 

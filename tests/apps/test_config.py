@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from script_files import write
+from tidegate.apps.config import BgpConfig, Config, PeerText, ScriptText, load_config, peers_of
+from tidegate.errors import ConfigError, SourceError
+from tidegate.wire.bgp.constants import Family
+from tidegate.wire.bgp.profile import RFC8955
+
+EVERYTHING = """
+store = "store"
+events_kept = 5
+
+[sflow]
+host = "127.0.0.1"
+port = 6344
+workers = 2
+receive_buffer = 65536
+block_size = 16
+gather_s = 0.001
+agents = ["192.0.2.0/24", "2001:db8::1"]
+queue_octets = 2097152
+
+[engine]
+table_size = 1024
+max_sources = 64
+max_agents = 32
+texts = 128
+text_octets = 4096
+
+[geo]
+country = "country.mmdb"
+asn = "/var/lib/asn.mmdb"
+vendors = "oui.txt"
+
+[rest]
+enabled = false
+host = "::1"
+port = 8009
+read_only = true
+token = "hush-hush"
+token_for_reads = true
+cors_origins = ["https://example.com"]
+hosts = ["tidegate.example.com"]
+
+[bgp]
+local_as = 65001
+router_id = "192.0.2.1"
+port = 1790
+listen = ["127.0.0.1"]
+
+[[bgp.peers]]
+address = "192.0.2.2"
+peer_as = 65002
+local_as = 65003
+port = 1791
+local_address = "192.0.2.1"
+passive = true
+md5_key = "hush-hush"
+gtsm_hops = 1
+hold_time_s = 30
+families = ["ipv4", "ipv6-flowspec"]
+profile = "rfc8955"
+
+[[scripts]]
+path = "react.py"
+app = "ddos"
+config = { limit = 3, names = ["a", "b"] }
+
+[flows.dns]
+keys = "ipdestination,udpsourceport"
+value = "frames"
+filter = "udpsourceport=53"
+
+[thresholds.dns]
+metric = "dns"
+value = 1000
+byFlow = true
+
+[groups.mine]
+lab = ["10.0.0.0/8"]
+
+[maps.ports]
+web = ["80", "443"]
+"""
+
+
+def loaded(folder: Path, text: str) -> Config:
+    return load_config(write(folder, "tidegate.toml", text))
+
+
+def refused(folder: Path, text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        loaded(folder, text)
+    return str(caught.value)
+
+
+def test_without_a_file_everything_has_a_default() -> None:
+    assert load_config(None) == Config()
+
+
+def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "") == Config()
+
+
+def test_every_field_is_read(tmp_path: Path) -> None:
+    config = loaded(tmp_path, EVERYTHING)
+    defaults = msgspec.to_builtins(Config())
+    assert not list(_same(msgspec.to_builtins(config), defaults, ""))
+    assert msgspec.to_builtins(config)["bgp"]["peers"][0] == {
+        "address": "192.0.2.2", "peer_as": 65002, "local_as": 65003, "port": 1791, "local_address": "192.0.2.1",
+        "passive": True, "md5_key": "hush-hush", "ttl": None, "gtsm_hops": 1, "hold_time_s": 30,
+        "families": ["ipv4", "ipv6-flowspec"], "profile": "rfc8955",
+    }  # fmt: skip
+
+
+def _same(value: dict[str, Any], default: dict[str, Any], above: str) -> Any:  # noqa: ANN401 - an iterator of names
+    """Yield the fields that are as they are without a file."""
+    for name, part in value.items():
+        if isinstance(part, dict) and part.keys() == default[name].keys():
+            yield from _same(part, default[name], f"{above}{name}.")
+        elif part == default[name]:
+            yield above + name
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    config = loaded(tmp_path / "etc", EVERYTHING)
+    assert config.scripts == (
+        ScriptText(str(tmp_path / "etc" / "react.py"), "ddos", {"limit": 3, "names": ["a", "b"]}),
+    )
+    assert config.store == str(tmp_path / "etc" / "store")
+    assert (config.geo.country, config.geo.asn) == (str(tmp_path / "etc" / "country.mmdb"), "/var/lib/asn.mmdb")
+    assert config.geo.vendors == str(tmp_path / "etc" / "oui.txt")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[sflw]", "sflw: unknown key; did you mean sflow?"),
+        ("[sflow]\nprot = 1", "sflow.prot: unknown key; did you mean port?"),
+        ("[engine]\ntable-size = 1", "engine.table-size: unknown key; did you mean table_size?"),
+        ("[geo]\ncontry = ''", "geo.contry: unknown key; did you mean country?"),
+        ("[rest]\ntokens = ''", "rest.tokens: unknown key; did you mean token?"),
+        ("[[bgp.peers]]\naddress = '::1'\n[[bgp.peers]]\nadress = '::1'", "bgp.peers.2.adress: unknown key; did"),
+        ("[[scripts]]\nfile = 'x'", "scripts.1.file: unknown key; known are path, app, config"),
+        ("[flows.x]\nkyes = 'ipsource'", "flows.x: unknown attribute at column 1: ⟶kyes (did you mean keys?)"),
+        ("[thresholds.x]\nmetrc = 'a'", "thresholds.x: unknown attribute at column 1: ⟶metrc (did you mean metric?)"),
+        ("zzz = 1", "zzz: unknown key; known are sflow, engine,"),
+    ],
+)
+def test_unknown_keys_name_the_nearest(tmp_path: Path, text: str, said: str) -> None:
+    assert refused(tmp_path, text).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[sflow]\nport = 'x'", "sflow.port: expected a whole number, got a text"),
+        ("[sflow]\nport = 65536", "sflow.port: expected a whole number <= 65535"),
+        ("[sflow]\nport = -1", "sflow.port: expected a whole number >= 0"),
+        ("[sflow]\nworkers = 0", "sflow.workers: expected a whole number >= 1"),
+        ("[sflow]\nagents = '::1'", "sflow.agents: expected a list, got a text"),
+        ("[sflow]\nagents = ['::1', 1]", "sflow.agents.2: expected a text, got a whole number"),
+        ("[sflow]\nqueue_octets = 1", "sflow.queue_octets: expected a whole number >= 1048576"),
+        ("[engine]\ntable_size = 0", "engine.table_size: expected from 16 to 268435456"),
+        ("[engine]\ntexts = 1000000000", "engine.texts: expected from 16 to 268435456"),
+        ("[rest]\nenabled = 1", "rest.enabled: expected true or false, got a whole number"),
+        ("[rest]\ntoken = 1", "rest.token: expected a text, got a whole number"),
+        ("[[bgp.peers]]\nport = 1", "bgp.peers.1: object missing required field `address`"),
+        ("[[bgp.peers]]\naddress = '::1'\nttl = 0", "bgp.peers.1.ttl: expected a whole number >= 1"),
+        ("events_kept = 0", "events_kept: expected a whole number >= 1"),
+        ("sflow = 1", "sflow: expected a table, got a whole number"),
+        ("scripts = 1", "scripts: expected a list, got a whole number"),
+        ("flows = 1", "flows: expected a table, got a whole number"),
+        ("[flows]\nx = 1", "flows.x: expected a table, [flows.x]"),
+        ("[groups]\nx = ['::/0']", "groups.x: expected a table, [groups.x]"),
+    ],
+)
+def test_wrong_values_name_their_key(tmp_path: Path, text: str, said: str) -> None:
+    assert refused(tmp_path, text) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[flows.x]\nkeys = 'ipsource'\nvalue = 'bytes'\nfilter = 'ipsource=1&'", "flows.x: filter: a key is missing"),
+        ("[flows.x]\nkeys = 'mask:ipsource:200'\nvalue = 'bytes'", "flows.x: "),
+        ("[groups.x]\na = ['10.0.0.0/99']", "groups.x: label a: this is no prefix and no address at column 1"),
+        ("[thresholds.x]\nmetric = 'a'\nvalue = 'much'", "thresholds.x: "),
+    ],
+)
+def test_texts_that_cannot_be_parsed_point_at_the_column(tmp_path: Path, text: str, said: str) -> None:
+    error = refused(tmp_path, text)
+    assert error.startswith(said)
+    assert "⟶" in error
+
+
+ROUTER = '[bgp]\nlocal_as = 65001\nrouter_id = "192.0.2.1"\n[[bgp.peers]]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[[bgp.peers]]\naddress = '::1'", "bgp: peers need local_as and router_id"),
+        (ROUTER + "address = 'router1'", "bgp.peers.router1.address: 'router1' is no address"),
+        (ROUTER + "address = '::1'\nprofile = 'best'", "bgp.peers.1.profile: 'best' is none of safe, rfc8955"),
+        (ROUTER + "address = '::1'\nfamilies = ['evpn']", "bgp.peers.1.families: 'evpn' is none of ipv4, ipv6,"),
+        (ROUTER + "address = '::1'\nfamilies = []", "bgp.peers.::1.families: at least one family is needed"),
+        (ROUTER + "address = '::1'\nhold_time_s = 2", "bgp.peers.::1.hold_time_s: 2 is not from 3 to 65535"),
+        (ROUTER.replace("192.0.2.1", "router") + "address = '::1'", "bgp.peers.::1.router_id: 'router' is no address"),
+    ],
+)
+def test_wrong_peers_are_refused_at_the_start(tmp_path: Path, text: str, said: str) -> None:
+    assert refused(tmp_path, text).startswith(said)
+
+
+def test_peers_are_what_the_speaker_takes() -> None:
+    texts = (PeerText("192.0.2.2", families=("ipv6-flowspec",), profile="rfc8955"), PeerText("::1", local_as=7))
+    first, second = peers_of(BgpConfig(local_as=65001, router_id="192.0.2.1", peers=texts))
+    assert (first.local_as, first.families, first.profile) == (65001, (Family.IPV6_FLOWSPEC,), RFC8955)
+    assert (second.address, second.local_as, second.router_id) == ("::1", 7, "192.0.2.1")
+
+
+def test_without_peers_nothing_is_needed() -> None:
+    assert peers_of(BgpConfig()) == []
+
+
+def test_what_is_not_toml_names_file_and_line(tmp_path: Path) -> None:
+    said = refused(tmp_path, "[sflow]\nport = 1\nhost = \n")
+    assert "tidegate.toml is not TOML" in said
+    assert "line 3" in said
+
+
+def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"none\.toml: No such file or directory"):
+        load_config(tmp_path / "none.toml")
+    with pytest.raises(SourceError, match="Is a directory"):
+        load_config(tmp_path)
+    (tmp_path / "latin1.toml").write_bytes(b'store = "\xe4"')
+    with pytest.raises(SourceError, match="utf-8"):
+        load_config(tmp_path / "latin1.toml")
+
+
+@pytest.mark.parametrize("line", ["port = 'x'", "unknown = 1", "ttl = 999", "families = ['x']", "profile = 'x'", "= ="])
+def test_secrets_are_in_no_error(tmp_path: Path, line: str) -> None:
+    text = f"rest = {{token = 'hush-hush'}}\n{ROUTER}address = '::1'\nmd5_key = 'hush-hush'\n{line}"
+    assert "hush" not in refused(tmp_path, text)
+
+
+def test_a_secret_of_the_wrong_kind_is_in_no_error(tmp_path: Path) -> None:
+    assert "4711" not in refused(tmp_path, "[rest]\ntoken = 4711")
+    assert "hush" not in refused(tmp_path, f"{ROUTER}address = '::1'\nmd5_key = ['hush']")
+    assert "hush" not in refused(tmp_path, f"{ROUTER}address = '::1'\nmd5_key = '{'hush' * 21}'")
