@@ -115,7 +115,7 @@ def test_every_field_is_read(tmp_path: Path) -> None:
     assert msgspec.to_builtins(config)["bgp"]["peers"][0] == {
         "address": "192.0.2.2", "peer_as": 65002, "local_as": 65003, "port": 1791, "local_address": "192.0.2.1",
         "passive": True, "md5_key": "hush-hush", "ttl": None, "gtsm_hops": 1, "hold_time_s": 30,
-        "families": ["ipv4", "ipv6-flowspec"], "profile": "rfc8955",
+        "families": ("ipv4", "ipv6-flowspec"), "profile": "rfc8955",
     }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from tidegate.data.address import Words, format_address, parse_address
 from tidegate.engine.definition import FlowDefinition, GroupTable, MapTable, Threshold
 from tidegate.engine.engine import Engine
 from tidegate.engine.events import ActiveFlow, Event, FlowRecord
-from tidegate.engine.reading import Snapshot, each_source, merged, snapshot
+from tidegate.engine.reading import Snapshot, each_source, locations, merged, snapshot
 from tidegate.engine.sources import AgentCounts, SourceCounts
 from tidegate.engine.sources import Sequence as Numbers
 from tidegate.engine.syntax import (
@@ -228,10 +228,7 @@ class Analyzer:
     def flow_locations(self, agents: str, name: str, key: str) -> list[ActiveFlow] | None:
         """Return one key at each data source that sees it; None for an unknown name."""
         taken = self._snapshots(agents, name)
-        if taken is None:
-            return None
-        every = max((len(one.sources) for one in taken), default=0)
-        return [flow for flow in each_source(taken, every) if flow.key == key]
+        return None if taken is None else locations(taken, key)
 
     def top_keys(self, agents: str, name: str) -> list[ActiveFlow] | None:
         """Return the largest `n` flows of each data source, unmerged; None for an unknown name."""

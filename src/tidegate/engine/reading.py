@@ -17,7 +17,7 @@ from tidegate.engine.source_kernels import number_keys
 from tidegate.engine.sources import Sources
 from tidegate.kernel import F64, I64, U64
 
-__all__ = ["Snapshot", "each_source", "merged", "snapshot"]
+__all__ = ["Snapshot", "each_source", "locations", "merged", "snapshot"]
 
 
 class Snapshot(msgspec.Struct, frozen=True, eq=False):
@@ -62,32 +62,67 @@ def each_source(snapshots: list[Snapshot], most: int) -> list[ActiveFlow]:
     return sorted(found, key=lambda flow: -flow.value)
 
 
+class _Rows(msgspec.Struct, frozen=True, eq=False):
+    """The rows of several snapshots that have a value, numbered by key; n rows, `count` keys."""
+
+    owner: I64  # which snapshot
+    place: I64  # row of the snapshot
+    values: F64  # (statistics, n)
+    numbers: I64
+    count: int
+    largest: I64  # (count,) row with the largest value
+
+
+def _rows(snapshots: list[Snapshot]) -> _Rows:
+    owner = np.repeat(np.arange(len(snapshots)), [len(taken.sources) for taken in snapshots])
+    place = np.concatenate([np.arange(len(taken.sources)) for taken in snapshots])
+    values = np.concatenate([taken.values for taken in snapshots], axis=1)
+    keys = np.concatenate([taken.keys for taken in snapshots])
+    if np.isnan(values[0]).any():
+        rows = np.flatnonzero(~np.isnan(values[0]))
+        owner, place, values, keys = owner[rows], place[rows], values[:, rows], keys[rows]
+    numbers, count = _numbers(keys, snapshots[0].seed)
+    return _Rows(owner, place, values, numbers, count, _largest_of(numbers, count, values[0]))
+
+
 def merged(snapshots: list[Snapshot], *, mode: str, most: int, least: float) -> list[ActiveFlow]:
     """Return the largest flows over all data sources, largest first; `mode` is `max`, `sum` or `avg`."""
-    owner = np.repeat(np.arange(len(snapshots)), [len(taken.sources) for taken in snapshots])
-    if not len(owner):
+    if not any(len(taken.sources) for taken in snapshots):
         return []
-    row_of = np.concatenate([np.arange(len(taken.sources)) for taken in snapshots])
-    values = np.concatenate([taken.values for taken in snapshots], axis=1)
-    numbers, count = _numbers(np.concatenate([taken.keys for taken in snapshots]), snapshots[0].seed)
-    main = np.where(np.isnan(values[0]), -np.inf, values[0])
-    largest = _largest_of(numbers, count, main)
-    seen = np.bincount(numbers, minlength=count)
-    totals = main[largest]
+    rows = _rows(snapshots)
+    seen = np.bincount(rows.numbers, minlength=rows.count)
+    totals = rows.values[0, rows.largest]
     if mode in {"sum", "avg"}:
-        totals = np.bincount(numbers, np.where(np.isnan(values[0]), 0.0, values[0]), minlength=count)
+        totals = np.bincount(rows.numbers, rows.values[0], minlength=rows.count)
         totals = totals / seen if mode == "avg" else totals
     order = np.argsort(-totals, kind="stable")
-    order = order[(totals[order] >= least) & np.isfinite(totals[order])][:most]
     flows = []
-    for number in order:
-        row = largest[number]
-        flow = _flow(snapshots[owner[row]], int(row_of[row]))
+    for number in order[totals[order] >= least][:most]:
+        row = rows.largest[number]
+        flow = _flow(snapshots[rows.owner[row]], int(rows.place[row]))
         flow = msgspec.structs.replace(flow, flow_n=int(seen[number]), value=float(totals[number]))
         if mode in {"sum", "avg"} and seen[number] > 1:
-            flow = _added(flow, np.flatnonzero(numbers == number), (snapshots, owner, row_of, values), mode)
+            flow = _added(flow, snapshots, rows, np.flatnonzero(rows.numbers == number), mode)
         flows.append(flow)
     return flows
+
+
+def locations(snapshots: list[Snapshot], key: str) -> list[ActiveFlow]:
+    """Return the flows of one key, by its text, at each data source, largest first.
+
+    Texts are made from the largest flow on: who asks for a key has most often seen it near the top.
+    """
+    if not any(len(taken.sources) for taken in snapshots):
+        return []
+    rows = _rows(snapshots)
+    for number in np.argsort(-rows.values[0, rows.largest], kind="stable"):
+        row = rows.largest[number]
+        taken = snapshots[rows.owner[row]]
+        if taken.text(tuple(taken.keys[rows.place[row]].tolist())) == key:
+            found = np.flatnonzero(rows.numbers == number)
+            flows = [_flow(snapshots[rows.owner[at]], int(rows.place[at])) for at in found]
+            return sorted(flows, key=lambda flow: -flow.value)
+    return []
 
 
 def _numbers(keys: U64, seed: int) -> tuple[I64, int]:
@@ -105,18 +140,24 @@ def _largest_of(numbers: I64, count: int, values: F64) -> I64:
     return np.asarray(order[np.searchsorted(numbers[order], np.arange(count))])
 
 
-def _added(flow: ActiveFlow, rows: I64, where: tuple[list[Snapshot], I64, I64, F64], mode: str) -> ActiveFlow:
-    snapshots, owner, row_of, values = where
-    share = len(rows) if mode == "avg" else 1
-    parts = [(snapshots[owner[row]], int(row_of[row])) for row in rows]
+def _added(flow: ActiveFlow, snapshots: list[Snapshot], rows: _Rows, which: I64, mode: str) -> ActiveFlow:
+    """Return a flow with what all its rows say together beside its value."""
+    parts = [(snapshots[rows.owner[row]], int(rows.place[row])) for row in which]
+    share = len(parts) if mode == "avg" else 1
     spread = float(np.sqrt(sum(taken.interval[row] ** 2 for taken, row in parts))) / share
-    further = np.nansum(values[1:, rows], axis=1) / share
+    further = [_together(column[~np.isnan(column)], mode) for column in rows.values[1:, which]]
     return msgspec.structs.replace(
         flow,
         samples=float(sum(taken.samples[row] for taken, row in parts)),
         interval=None if np.isnan(spread) else spread,
-        values=tuple(float(value) for value in further) if len(further) else None,
+        values=tuple(further) if further else None,
     )
+
+
+def _together(column: F64, mode: str) -> float | None:
+    if not len(column):
+        return None
+    return float(column.mean() if mode == "avg" else column.sum())
 
 
 def _flow(taken: Snapshot, row: int) -> ActiveFlow:
@@ -124,7 +165,7 @@ def _flow(taken: Snapshot, row: int) -> ActiveFlow:
     values = [None if np.isnan(value) else float(value) for value in taken.values[1:, row]]
     interval = float(taken.interval[row])
     return ActiveFlow(
-        key=taken.text(tuple(int(word) for word in taken.keys[row])),
+        key=taken.text(tuple(taken.keys[row].tolist())),
         value=float(taken.values[0, row]),
         agent=agent,
         data_source=source,
