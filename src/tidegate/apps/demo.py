@@ -8,17 +8,19 @@ with 1 where one of these did not happen.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import logging
 import random
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
 from rich.console import Console
 
 from tidegate.apps.collector import Running, collector
@@ -28,7 +30,7 @@ from tidegate.apps.demo_traffic import RATE, SAMPLES, VICTIM, attack_datagram
 from tidegate.errors import SourceError
 from tidegate.io.clock import SystemClock
 from tidegate.io.pcap import Capture
-from tidegate.io.replay import send_capture
+from tidegate.io.replay import pace, send_capture
 
 __all__ = ["demo_file", "run_demo"]
 
@@ -70,7 +72,7 @@ def run_demo(*, keep: bool = False) -> int:
     try:
         asyncio.run(_demo(console, folder, keep=keep))
     except _Missing as step:
-        console.print(f"FAILED: {step} did not happen within {_LIMIT_S:.0f} s; logs are in {folder}", markup=False)
+        console.print(f"FAILED: {step} did not happen within {_LIMIT_S:.0f} s; logs are in {folder}", soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -91,18 +93,21 @@ async def _demo(console: Console, folder: Path, *, keep: bool) -> None:
     line = _Timeline(console)
     sent: list[int] = []
     capture = demo_file(_CAPTURE)
+    ending = threading.Event()  # for the threads that send: nothing is sent once a step has failed
     async with demo_peer(folder) as peer:
         config = _config(peer)
-        async with collector(
-            config, clock=SystemClock(), sent=lambda _peer, _key, at_ns: sent.append(at_ns)
-        ) as running:
+        async with (
+            collector(config, clock=SystemClock(), sent=lambda _peer, _key, at_ns: sent.append(at_ns)) as running,
+            contextlib.AsyncExitStack() as stack,
+        ):
             await _until("the BGP session", lambda: _established(running))
-            line.tell(f"BGP session with {peer.name} at {peer.address} is up")
+            line.tell(f"BGP session with {peer.title} at {peer.address} is up")
             address = ("127.0.0.1", running.sflow_ports[0])
-            background = asyncio.create_task(asyncio.to_thread(_send_background, capture, address))
+            stack.callback(ending.set)
+            background = asyncio.create_task(asyncio.to_thread(_send_background, capture, address, ending))
             await _until("background traffic", lambda: _heard(running))
             line.tell(f"background: {_CAPTURE} over UDP to port {address[1]}, {_BACKGROUND_SPEED:g} times real time")
-            await _attack(line, running, peer, address, sent)
+            await _attack(line, running, peer, address, sent=sent, ending=ending)
             await background
             _say_where(console, running, folder)
             if keep:
@@ -121,11 +126,19 @@ def _config(peer: DemoPeer) -> Config:
     )
 
 
-async def _attack(line: _Timeline, running: Running, peer: DemoPeer, address: tuple[str, int], sent: list[int]) -> None:
+async def _attack(
+    line: _Timeline,
+    running: Running,
+    peer: DemoPeer,
+    address: tuple[str, int],
+    *,
+    sent: list[int],
+    ending: threading.Event,
+) -> None:
     line.start_ns = time.time_ns()
     rate = _PER_SECOND * SAMPLES * RATE
     line.tell(f"first attack datagram: DNS answers to {VICTIM}, about {rate:,} packets/s", line.start_ns)
-    attack = asyncio.create_task(asyncio.to_thread(_send_attack, address))
+    attack = asyncio.create_task(asyncio.to_thread(_send_attack, address, ending))
     event = (await _until("the event", running.analyzer.events))[-1]
     line.tell(f"event {event.threshold_id}: {event.flow_key} at {event.value:,.0f} packets/s", event.time_ns)
     if event.flow_key != f"{VICTIM},53":
@@ -143,20 +156,24 @@ async def _attack(line: _Timeline, running: Running, peer: DemoPeer, address: tu
     line.tell(f"withdrawn: {peer.name} holds no rule")
 
 
-def _send_background(capture: Path, address: tuple[str, int]) -> None:
+def _send_background(capture: Path, address: tuple[str, int], ending: threading.Event) -> None:
     reader = Capture(capture)
     try:
-        send_capture(reader, address, speed=_BACKGROUND_SPEED, clock=SystemClock())
+        paced = pace(reader, SystemClock(), speed=_BACKGROUND_SPEED)
+        send_capture(
+            itertools.takewhile(lambda _: not ending.is_set(), paced), address, speed=None, clock=SystemClock()
+        )
     finally:
         reader.close()
 
 
-def _send_attack(address: tuple[str, int]) -> None:
+def _send_attack(address: tuple[str, int], ending: threading.Event) -> None:
     draw = random.Random(1)  # noqa: S311 - made-up traffic
     start = time.monotonic()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         for number in range(int(_ATTACK_S * _PER_SECOND)):
-            time.sleep(max(start + number / _PER_SECOND - time.monotonic(), 0.0))
+            if ending.wait(max(start + number / _PER_SECOND - time.monotonic(), 0.0)):
+                return
             sock.sendto(attack_datagram(number, draw), address)
 
 
@@ -193,6 +210,9 @@ async def _until_async(what: str, ask: Callable[[], Awaitable[T]]) -> T:
 
 
 def _say_where(console: Console, running: Running, folder: Path) -> None:
-    loss = msgspec.json.encode(running.analyzer.analyzer()["sFlowDatagramsReceived"]).decode()
-    console.print(f"\n{loss} datagrams received. REST was at {running.rest_url}, logs are in {folder}", markup=False)
-    console.print("Next: `tidegate run --script examples/reflection_flowspec.py`, then README.md, Where to read on")
+    received = running.analyzer.analyzer()["sFlowDatagramsReceived"]
+    for line in (
+        f"\n{received} datagrams received. REST is at {running.rest_url}, logs are in {folder}",
+        "Next: `tidegate run --script examples/reflection_flowspec.py`, then README.md, Where to read on",
+    ):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -51,6 +51,7 @@ class DemoPeer(Protocol):
     """A router that was told rules."""
 
     name: str
+    title: str  # its name, and what there is to say of it
     address: str
     port: int
 
@@ -76,14 +77,18 @@ async def demo_peer(folder: Path) -> AsyncIterator[DemoPeer]:
 
 def _free_port(address: str) -> int:
     with socket.socket() as sock:
-        sock.bind((address, 0))
+        try:
+            sock.bind((address, 0))
+        except OSError as error:
+            advice = "the demonstration's router needs this address; on Linux loopback has all of 127.0.0.0/8"
+            raise SourceError(address, f"{error.strerror}; {advice}") from None
         return int(sock.getsockname()[1])
 
 
 class _GoBgp:
     """gobgpd, asked by gobgp."""
 
-    name = "GoBGP"
+    name = title = "GoBGP"
     address = _ADDRESS
 
     def __init__(self, port: int, api_port: int) -> None:
@@ -137,7 +142,8 @@ async def _answering(peer: _GoBgp, process: asyncio.subprocess.Process, folder: 
 class _Tidegate:
     """A speaker that keeps what it is told."""
 
-    name = "a second tidegate (gobgpd is not installed)"
+    name = "the second tidegate"
+    title = "a second tidegate (gobgpd is not installed)"
     address = _ADDRESS
     port = 0
 

@@ -19,7 +19,7 @@ __all__ = ["MAX_ANSWER", "Client"]
 MAX_ANSWER = 64 << 20  # octets of a body
 _TIMEOUT_S = 10.0
 _ADVICE = "is `tidegate run` running, and is this its REST address? See --url"
-_HINTS = {
+_HINTS: dict[int, str] = {
     HTTPStatus.UNAUTHORIZED: "; give its token with --token or TIDEGATE_TOKEN",
     HTTPStatus.FORBIDDEN: "; give its token with --token or TIDEGATE_TOKEN",
 }
@@ -99,4 +99,4 @@ def _refusal(reply: http.client.HTTPResponse, data: bytes) -> str:
     except ValueError:
         told = None
     text = told.get("error") if isinstance(told, dict) else None
-    return f"{reply.status} {text or reply.reason}{_HINTS.get(HTTPStatus(reply.status), '')}"[:2000]
+    return f"{reply.status} {text or reply.reason}{_HINTS.get(reply.status, '')}"[:2000]
