@@ -87,6 +87,8 @@ def test_a_broken_benchmark_does_not_stop_the_others(folder: Path, capsys: pytes
         (0.0, "0", True),
         (0.1, "0", False),
         (4.0, ">= 3e0", True),
+        (97.0, "100 +- 5", True),
+        (106.0, "100 +- 5", False),
         (1.0, None, None),
         (1.0, "as low as can be", None),
         (1.0, "<= 1.2.3", None),

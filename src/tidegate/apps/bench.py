@@ -38,7 +38,7 @@ with contextlib.redirect_stdout(sys.stderr):
     figures = module.run()
 print(json.dumps(figures))
 """
-_BAR = re.compile(r"\s*(<=|>=|<|>|)\s*([-+0-9.,_eE]+)")
+_BAR = re.compile(r"\s*(<=|>=|<|>|)\s*([-+0-9.,_eE]+)(?:\s*\+-\s*([0-9.]+))?\s*$")
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<=": lambda value, limit: value <= limit,
     ">=": lambda value, limit: value >= limit,
@@ -137,7 +137,10 @@ def meets(figure: Figure) -> bool | None:
     if found is None:
         return None
     with contextlib.suppress(ValueError):
-        return _COMPARE[found[1]](figure.value, float(found[2].replace(",", "")))
+        limit = float(found[2].replace(",", ""))
+        if found[3]:
+            return abs(figure.value - limit) <= float(found[3])
+        return _COMPARE[found[1]](figure.value, limit)
     return None
 
 
