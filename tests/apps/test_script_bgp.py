@@ -41,12 +41,28 @@ def test_rules_and_routes_reach_the_speaker(loop: asyncio.AbstractEventLoop) -> 
     bgp.announce_route("192.0.2.99", {"prefix": "192.0.2.7", "nexthop": "192.0.2.254", "communities": "65535:666"})
     assert [flow["match"]["destination"] for flow in bgp.flows("192.0.2.99")] == ["192.0.2.1/32"]
     assert [route["prefix"] for route in bgp.routes("192.0.2.99")] == ["192.0.2.7/32"]
+    assert bgp.flows(None) == bgp.flows("192.0.2.99")
+    assert bgp.routes(None) == bgp.routes("192.0.2.99")
     assert [neighbor.wanted for neighbor in bgp.neighbors()] == [2]
     assert bgp.withdraw_flow("192.0.2.99", RULE)
     assert bgp.withdraw_route(None, "192.0.2.7")
     assert not bgp.withdraw_route(None, "192.0.2.7")
     with pytest.raises(ConfigError, match="no such peer"):
         bgp.announce_flow("192.0.2.98", RULE)
+    with pytest.raises(ConfigError, match="no such peer"):
+        bgp.announce_flow(7, RULE)  # type: ignore[arg-type] # scripts are not always type-checked
+
+
+def test_what_two_peers_have_is_listed_once(loop: asyncio.AbstractEventLoop) -> None:
+    speaker = speaker_at(loop)
+    speaker.add_peer(PeerConfig(address="192.0.2.98", local_as=65000, router_id="192.0.2.254"))
+    for port in (SpeakerPort(speaker, loop), RouteLog(lambda: 0.0, peers=["192.0.2.98", "192.0.2.99"])):
+        bgp = Bgp(port, Desk(0))
+        for peer in ("192.0.2.98", "192.0.2.99"):
+            bgp.announce_flow(peer, RULE)
+        assert len(bgp.flows(None)) == 1
+        bgp.announce_flow("192.0.2.98", {**RULE, "then": {"traffic-rate": 1000}})
+        assert len(bgp.flows(None)) == 2
 
 
 def test_a_speaker_that_has_ended_is_an_error() -> None:

@@ -36,11 +36,11 @@ class BgpPort(Protocol):
     def withdraw(self, peer: str | None, key: RouteKey) -> bool:
         """Want a route no more; tell whether it was wanted."""
 
-    def flows(self, peer: str) -> tuple[FlowRoute, ...]:
-        """Return the rules that are wanted at a peer."""
+    def flows(self, peer: str | None) -> tuple[FlowRoute, ...]:
+        """Return the rules that are wanted at a peer, or at any."""
 
-    def routes(self, peer: str) -> tuple[UnicastRoute, ...]:
-        """Return the unicast routes that are wanted at a peer."""
+    def routes(self, peer: str | None) -> tuple[UnicastRoute, ...]:
+        """Return the unicast routes that are wanted at a peer, or at any."""
 
     def neighbors(self) -> list[NeighborStatus]:
         """Return how things stand with each peer."""
@@ -68,8 +68,8 @@ class Bgp:
         """Withdraw the rule with this match; `then` is not looked at. Tell whether it was announced."""
         return self._port.withdraw(peer, flow_key(rule))
 
-    def flows(self, peer: str) -> list[dict[str, dict[str, str]]]:
-        """Return the rules that are announced to a peer, or will be once it is up."""
+    def flows(self, peer: str | None) -> list[dict[str, dict[str, str]]]:
+        """Return the rules announced to a peer, or to be sent once it is up; with None those of any, each once."""
         return [format_flow(flow) for flow in self._port.flows(peer)]
 
     def announce_route(self, peer: str | None, route: Mapping[str, Any]) -> None:
@@ -80,8 +80,8 @@ class Bgp:
         """Withdraw the route to a prefix; tell whether it was announced."""
         return self._port.withdraw(peer, unicast_key(prefix))
 
-    def routes(self, peer: str) -> list[dict[str, str | int]]:
-        """Return the routes that are announced to a peer, or will be once it is up."""
+    def routes(self, peer: str | None) -> list[dict[str, str | int]]:
+        """Return the routes announced to a peer, or to be sent once it is up; with None those of any, each once."""
         return [format_unicast(route) for route in self._port.routes(peer)]
 
     def neighbors(self) -> list[NeighborStatus]:
@@ -112,11 +112,11 @@ class SpeakerPort:
         """Want a route no more."""
         return self._ask(lambda: self._speaker.withdraw(peer, key))
 
-    def flows(self, peer: str) -> tuple[FlowRoute, ...]:
+    def flows(self, peer: str | None) -> tuple[FlowRoute, ...]:
         """Return wanted rules."""
         return self._ask(lambda: self._speaker.flows(peer))
 
-    def routes(self, peer: str) -> tuple[UnicastRoute, ...]:
+    def routes(self, peer: str | None) -> tuple[UnicastRoute, ...]:
         """Return wanted routes."""
         return self._ask(lambda: self._speaker.routes(peer))
 
@@ -194,7 +194,9 @@ class RouteLog:
         return [_silent(peer, len(self._at(peer))) for peer in self._peers]
 
     def _at(self, peer: str | None) -> list[Route]:
-        return [route for (at, _), route in self._wanted.items() if peer is None or at in {None, peer}]
+        return list(
+            dict.fromkeys(route for (at, _), route in self._wanted.items() if peer is None or at in {None, peer})
+        )
 
     def _check(self, peer: str | None) -> None:
         if peer is not None and self._peers and peer not in self._peers:

@@ -12,7 +12,7 @@ import ipaddress
 import random
 import socket
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -181,22 +181,24 @@ class Speaker:
             link.pump_soon()
         return any(found)
 
-    def routes(self, peer: str) -> tuple[UnicastRoute, ...]:
-        """Return the unicast routes that are wanted at a peer."""
-        wanted = self._link(peer).peer.rib.wanted.values()
-        return tuple(route for route in wanted if isinstance(route, UnicastRoute))
+    def routes(self, peer: str | None) -> tuple[UnicastRoute, ...]:
+        """Return the unicast routes that are wanted at a peer, or at any where `peer` is None, each once."""
+        return tuple(route for route in self._wanted(peer) if isinstance(route, UnicastRoute))
 
-    def flows(self, peer: str) -> tuple[FlowRoute, ...]:
-        """Return the FlowSpec rules that are wanted at a peer."""
-        wanted = self._link(peer).peer.rib.wanted.values()
-        return tuple(route for route in wanted if isinstance(route, FlowRoute))
+    def flows(self, peer: str | None) -> tuple[FlowRoute, ...]:
+        """Return the FlowSpec rules that are wanted at a peer, or at any where `peer` is None, each once."""
+        return tuple(route for route in self._wanted(peer) if isinstance(route, FlowRoute))
 
     def neighbors(self) -> list[NeighborStatus]:
         """Return how things stand with each peer."""
         return [_status(link) for link in self._links.values()]
 
+    def _wanted(self, peer: str | None) -> Iterable[Route]:
+        links = [self._link(peer)] if peer is not None else list(self._links.values())
+        return dict.fromkeys(route for link in links for route in link.peer.rib.wanted.values())
+
     def _link(self, peer: str) -> Link:
-        link = self._links.get(_canonical(peer))
+        link = self._links.get(_canonical(peer)) if isinstance(peer, str) else None  # a script may say anything
         if link is None:
             known = ", ".join(self._links) or "none"
             raise ConfigError(f"bgp.peers.{peer}", f"no such peer (known: {known})")
