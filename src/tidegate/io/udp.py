@@ -31,7 +31,7 @@ from tidegate.errors import SourceError
 from tidegate.io.clock import Clock
 from tidegate.io.mmsg import SO_TIMESTAMPNS, Receiving, has_mmsg
 
-__all__ = ["SingleReceiving", "UdpReceiver", "UdpSettings", "UdpStatistics", "open_sockets"]
+__all__ = ["Fetching", "SingleReceiving", "UdpReceiver", "UdpSettings", "UdpStatistics", "open_sockets"]
 
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h; the standard library does not name these three
 _SO_MEMINFO = 55

@@ -18,8 +18,9 @@ from tidegate.kernel import compile_kernels
 from tidegate.wire.packet.columns import MAX_MARKS
 from tidegate.wire.sflow import columns
 from tidegate.wire.sflow.columns import AgentFilter, Decoder
-from tidegate.wire.sflow.index import TAG_SLOTS, Flow
+from tidegate.wire.sflow.index import TAG_SLOTS
 from tidegate.wire.sflow.origins import Record
+from tidegate.wire.sflow.rows import Flow
 from twins import NEEDS, SEED, block_with_gaps, differences, found_flows
 
 ALL = (1 << 32) - 1

@@ -12,8 +12,9 @@ from tidegate.kernel import compile_kernels
 from tidegate.wire.sflow import columns, index
 from tidegate.wire.sflow.columns import Decoder
 from tidegate.wire.sflow.formats import FLOW_RECORDS
-from tidegate.wire.sflow.index import Counters, Gram, record_table
+from tidegate.wire.sflow.index import record_table
 from tidegate.wire.sflow.origins import RECORD_MARKS
+from tidegate.wire.sflow.rows import Counters, Gram
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -13,150 +13,22 @@ import numpy as np
 
 from tidegate.data.batch import Column, CounterBatch, DatagramBatch, FlowBatch
 from tidegate.data.block import Block
-from tidegate.data.fields import FIELDS, FieldRef
-from tidegate.data.forms import FORMS, Form
-from tidegate.data.hash import hash_octets
-from tidegate.kernel import F64, I32, I64, U8, U64, Flags, inline, kernel
-from tidegate.octets import be16, be32, be64
-from tidegate.wire.packet.columns import MAX_MARKS, walk_chain
-from tidegate.wire.sflow import index
-from tidegate.wire.sflow.index import COMMON, OTHERS, TAG_SLOTS, TALLY_SIZE, Count, Counters, Flow, Gram, index_block
-from tidegate.wire.sflow.origins import ORIGINS, Op, Origin
+from tidegate.data.fields import FieldRef
+from tidegate.data.forms import Form
+from tidegate.kernel import F64, I64, U64, Flags, kernel
+from tidegate.wire.packet.columns import MAX_MARKS
+from tidegate.wire.sflow import extract, index
+from tidegate.wire.sflow.extract import program_of, run_program
+from tidegate.wire.sflow.index import COMMON, OTHERS, TAG_SLOTS, TALLY_SIZE, index_block
+from tidegate.wire.sflow.rows import Count, Counters, Flow, Gram
 
 __all__ = ["KERNELS", "AgentFilter", "Decoded", "Decoder", "DecoderStatistics"]
 
-_UINT, _IP4, _IP6, _ADDRESS = int(Op.UINT), int(Op.IP4), int(Op.IP6), int(Op.ADDRESS)
-_PLACE, _BROADCAST, _MULTICAST, _UNICAST = int(Op.PLACE), int(Op.BROADCAST), int(Op.MULTICAST), int(Op.UNICAST)
-_STACK, _CHAIN, _FRAGMENT = int(Op.STACK), int(Op.CHAIN), int(Op.FRAGMENT)
-_ADDRESSES = {Op.IP4, Op.IP6, Op.ADDRESS}
+# Fields that stand in every batch: no need to read them again.
+_AGENT, _SUB_AGENT, _FRAMES = FieldRef("agent"), FieldRef("subagent"), FieldRef("frames")
+_OF_DATAGRAM = frozenset([_AGENT, _SUB_AGENT, _FRAMES])
 (_DATAGRAM, _SEQUENCE, _SOURCE, _RATE, _POOL, _DROPS, _INPUT, _OUTPUT, _REASON, _OCTETS,
  _STRIPPED, _HEADER, _MARKS, _MARKS_END) = (int(x) for x in Flow)  # fmt: skip
-_MAPPED = np.uint64(0xFFFF << 32)
-
-
-@inline
-def _find(marks: I32, first: int, last: int, kind: int, nth: int) -> int:
-    """Return the row of the nth mark of a kind, or -1."""
-    for place in range(first, last):
-        if marks[place, 0] == kind:
-            if nth == 0:
-                return place
-            nth -= 1
-    return -1
-
-
-@inline
-def _load(data: U8, at: int, width: int) -> np.uint64:
-    if width == 2:
-        return np.uint64(be16(data, at))
-    if width == 4:
-        return np.uint64(be32(data, at))
-    if width == 1:
-        return np.uint64(data[at])
-    if width == 3:
-        return np.uint64(be16(data, at)) << np.uint64(8) | np.uint64(data[at + 2])
-    if width == 6:
-        return np.uint64(be16(data, at)) << np.uint64(32) | np.uint64(be32(data, at + 2))
-    return be64(data, at)
-
-
-@inline
-def _stack(marks: I32, first: int, last: int) -> np.uint64:
-    """Return the layers as data/forms.py packs them; 0 where there are none."""
-    word, shift = 0, 0
-    for place in range(first, last):
-        if marks[place, 0] < 32:
-            word |= int(marks[place, 0]) << shift
-            shift += 5
-    return np.uint64(word)
-
-
-@inline
-def _group_bit(op: int, mac: np.uint64) -> np.uint64:
-    broadcast = mac == np.uint64(0xFFFFFFFFFFFF)
-    group = mac >> np.uint64(40) & np.uint64(1) == np.uint64(1)
-    if op == _BROADCAST:
-        return np.uint64(1) if broadcast else np.uint64(0)
-    if op == _UNICAST:
-        return np.uint64(0) if group else np.uint64(1)
-    return np.uint64(1) if group and not broadcast else np.uint64(0)
-
-
-_MARKED = "Array(u1,1,'C',readonly=True), i4[:,::1], i8[:,::1]"
-
-
-@kernel(f"void({_MARKED}, i8[::1], u8[::1], u8[::1], b1[::1])")
-def extract_words(data: U8, marks: I32, flows: I64, how: I64, limits: U64, words: U64, present: Flags) -> None:
-    """Fill the rows not present yet; `how` is op, mark, nth, offset, width, shift, `limits` mask, low, high."""
-    op, kind, nth, offset, width, shift = how[0], how[1], how[2], how[3], how[4], np.uint64(how[5])
-    mask, low, high = limits[0], limits[1], limits[2]
-    for row in range(words.size):
-        first, last = flows[row, _MARKS], flows[row, _MARKS_END]
-        if present[row]:
-            continue
-        if op == _STACK:
-            words[row] = _stack(marks, first, last)
-            present[row] = words[row] != np.uint64(0)
-            continue
-        place = _find(marks, first, last, kind, nth)
-        if place < 0:
-            continue
-        at, end = int(marks[place, 1]), int(marks[place, 2])
-        if op in (_CHAIN, _FRAGMENT):
-            _, _, _, chain, fragment = walk_chain(data, at, end)
-            if op == _CHAIN:
-                words[row] = np.uint64(chain)
-                present[row] = chain != 0
-                continue
-            at = fragment if fragment >= 0 else end
-        if op in (_UINT, _FRAGMENT):
-            if at + offset + width <= end:
-                word = _load(data, at + offset, width) >> shift & mask
-                if low <= word <= high:
-                    words[row] = word
-                    present[row] = True
-        elif op == _PLACE:
-            words[row] = np.uint64(at - flows[row, _HEADER])
-            present[row] = True
-        elif at + offset + 6 <= end:
-            words[row] = _group_bit(op, _load(data, at + offset, 6))
-            present[row] = True
-
-
-@kernel(f"void({_MARKED}, i8[::1], u8[:,::1], b1[::1])")
-def extract_addresses(data: U8, marks: I32, flows: I64, how: I64, words: U64, present: Flags) -> None:
-    """Fill the rows that are not present yet with the two words of an address; `how` is op, mark, nth, offset."""
-    op, kind, nth, offset = how[0], how[1], how[2], how[3]
-    for row in range(present.size):
-        place = -1 if present[row] else _find(marks, flows[row, _MARKS], flows[row, _MARKS_END], kind, nth)
-        if place < 0:
-            continue
-        at, end = int(marks[place, 1]) + offset, int(marks[place, 2])
-        width = 4 if op == _IP4 else 16
-        if op == _ADDRESS:
-            width = 4 if be32(data, at) == 1 else 16
-            at += 4
-        if at + width > end:
-            continue
-        if width == 4:
-            words[1, row] = _MAPPED | np.uint64(be32(data, at))
-        else:
-            words[0, row] = be64(data, at)
-            words[1, row] = be64(data, at + 8)
-        present[row] = True
-
-
-@kernel(f"void({_MARKED}, i8[::1], u8, u8[::1], b1[::1], i8[::1], i8[::1])")
-def extract_texts(
-    data: U8, marks: I32, flows: I64, how: I64, seed: np.uint64, words: U64, present: Flags, start: I64, stop: I64
-) -> None:
-    """Fill the rows that are not present yet with the hash and the place of octets; `how` is op, mark, nth."""
-    for row in range(words.size):
-        place = -1 if present[row] else _find(marks, flows[row, _MARKS], flows[row, _MARKS_END], how[1], how[2])
-        if place >= 0:
-            start[row], stop[row] = marks[place, 1], marks[place, 2]
-            words[row] = hash_octets(data, start[row], stop[row], seed)
-            present[row] = True
 
 
 @kernel("void(i8[:,::1], i8[:,::1], Array(i8,1,'C',readonly=True), i8[:,::1], u8[:,::1], f8[:,::1], b1[::1])")
@@ -193,13 +65,13 @@ def keep_rows(rows: I64, count: int, wanted: Flags) -> int:
     return kept
 
 
-KERNELS = (*index.KERNELS, extract_words, extract_addresses, extract_texts, spread, keep_rows)
+KERNELS = (*index.KERNELS, *extract.KERNELS, spread, keep_rows)
 
 
 class DecoderStatistics(msgspec.Struct, frozen=True):
     """What a decoder has seen since it was made."""
 
-    counts: dict[str, int]  # by the names of index.Count
+    counts: dict[str, int]  # by the names of rows.Count
     not_allowed: int  # datagrams of agents outside the allow-list
     samples: dict[str, int]  # by "enterprise:format"
     records: dict[str, int]  # flow records, by "enterprise:format"
@@ -242,6 +114,8 @@ class Decoder:
         self._flows = np.empty((0, len(Flow)), np.int64)
         self._counters = np.empty((0, len(Counters)), np.int64)
         self._marks = np.empty((0, 3), np.int32)
+        self._wanted: frozenset[FieldRef] = frozenset()
+        self._program = program_of(())
 
     def decode(self, block: Block, needs: Iterable[FieldRef]) -> Decoded:
         """Return the batches of a block of less than 2 GiB, with the columns of `needs` that come from samples."""
@@ -282,12 +156,26 @@ class Decoder:
         numbers, words = np.empty((5, count), np.int64), np.empty((4, count), np.uint64)
         values, dropped = np.empty((2, count)), np.empty(count, np.bool_)
         spread(rows, self._grams, block.time_ns, numbers, words, values, dropped)
-        columns = {need: self._column(block, rows, need, words) for need in needs}
+        columns = self._columns(block, rows, needs, words)
         return FlowBatch(
             time_ns=numbers[0], datagram=row_of[numbers[1]], agent_high=words[0], agent_low=words[1],
             sub_agent=words[2], source=words[3], sequence=numbers[2], pool=numbers[3], drops=numbers[4],
             rate=values[0], octets=values[1], dropped=dropped, data=block.data, columns=columns,
         )  # fmt: skip
+
+    def _columns(self, block: Block, rows: I64, needs: Iterable[FieldRef], words: U64) -> dict[FieldRef, Column]:
+        wanted = frozenset(needs)
+        if wanted != self._wanted:
+            self._wanted, self._program = wanted, program_of(sorted(wanted - _OF_DATAGRAM))
+        columns = run_program(self._program, block.data, self._marks, rows, self._seed)
+        everywhere = np.ones(len(rows), np.bool_)
+        if _AGENT in wanted:
+            columns[_AGENT] = Column(Form.ADDRESS, words[:2], everywhere)
+        if _SUB_AGENT in wanted:
+            columns[_SUB_AGENT] = Column(Form.NUMBER, words[2:3], everywhere)
+        if _FRAMES in wanted:
+            columns[_FRAMES] = Column(Form.NUMBER, np.ones((1, len(rows)), np.uint64), everywhere)
+        return columns
 
     def _datagram_batch(self, block: Block, grams: I64, good: Flags) -> DatagramBatch:
         chosen = grams[good]
@@ -305,27 +193,6 @@ class Decoder:
             sequence=rows[:, Counters.SEQUENCE], start=rows[:, Counters.START], stop=rows[:, Counters.END],
             data=block.data,
         )  # fmt: skip
-
-    def _column(self, block: Block, rows: I64, need: FieldRef, words: U64) -> Column:
-        sample = _sample_column(rows, need, words)
-        if sample is not None:
-            return sample
-        form = FIELDS[need.name].form
-        count = len(rows)
-        present = np.zeros(count, np.bool_)
-        values = np.zeros((FORMS[form].width, count), np.uint64)
-        start, stop = (np.zeros(count, np.int64), np.zeros(count, np.int64)) if FORMS[form].spelling else (None, None)
-        origins = ORIGINS[need.name]
-        for origin in origins[:1] if need.layer else origins:
-            how = np.array(_how(origin, need.layer), np.int64)
-            if start is not None and stop is not None:
-                extract_texts(block.data, self._marks, rows, how, self._seed, values[0], present, start, stop)
-            elif origin.op in _ADDRESSES:
-                extract_addresses(block.data, self._marks, rows, how, values, present)
-            else:
-                limits = np.array([origin.mask, origin.low, origin.high], np.uint64)
-                extract_words(block.data, self._marks, rows, how, limits, values[0], present)
-        return Column(form, values, present, start, stop)
 
     def statistics(self) -> DecoderStatistics:
         """Return what was counted so far."""
@@ -345,38 +212,3 @@ class Decoder:
 def _version(tag: str) -> str:
     enterprise, number = tag.split(":")
     return str(int(enterprise) << 12 | int(number))
-
-
-def _how(origin: Origin, layer: int) -> tuple[int, ...]:
-    return origin.op, origin.mark, layer, origin.offset, origin.width, origin.shift
-
-
-def _sample_column(rows: I64, need: FieldRef, words: U64) -> Column | None:
-    """Return a column that stands in the rows themselves, or None."""
-    form = FIELDS[need.name].form
-    everywhere = np.ones(len(rows), np.bool_)
-    if need.name == "agent":
-        return Column(form, words[:2], everywhere)
-    if need.name == "subagent":
-        return Column(form, words[2:3], everywhere)
-    if need.name == "frames":
-        return Column(form, np.ones((1, len(rows)), np.uint64), everywhere)
-    if need.name == "direction":
-        return _direction(rows)
-    place = {
-        "inputifindex": Flow.INPUT, "outputifindex": Flow.OUTPUT, "samplingrate": Flow.RATE, "reason": Flow.REASON,
-        "bytes": Flow.OCTETS, "stripped": Flow.STRIPPED,
-    }.get(need.name)  # fmt: skip
-    if place is None:
-        return None
-    values = rows[:, place]
-    present = values >= 0
-    return Column(form, np.where(present, values, 0).astype(np.uint64)[np.newaxis], present)
-
-
-def _direction(rows: I64) -> Column:
-    source = rows[:, Flow.SOURCE]
-    interface = (source > 0) & (source >> 32 == 0)
-    ingress = interface & (source == rows[:, Flow.INPUT])
-    egress = interface & ~ingress & (source == rows[:, Flow.OUTPUT])
-    return Column(Form.DIRECTION, egress.astype(np.uint64)[np.newaxis], ingress | egress)

@@ -16,6 +16,7 @@ import msgspec
 
 from tidegate.data.names import Layer
 from tidegate.wire.packet.columns import Mark
+from tidegate.wire.sflow.rows import Flow
 
 __all__ = ["ORIGINS", "RECORD_ELEMENTS", "RECORD_MARKS", "Op", "Origin", "Record"]
 
@@ -35,6 +36,8 @@ class Op(IntEnum):
     STACK = 9  # from all layers, no mark
     CHAIN = 10  # numbers of the IPv6 extension headers
     FRAGMENT = 11  # as UINT, in the first IPv6 fragment header
+    ROW = 12  # no mark: what the index wrote at `offset` of the sample's row
+    DIRECTION = 13  # no mark: data source beside interfaces
 
 
 class Record(IntEnum):
@@ -324,9 +327,20 @@ _RECORDS: dict[str, tuple[Origin, ...]] = {
     "dropreasonname": (_text(Record.REASON),),
 }
 
-# Fields of the sample itself (agent, bytes, direction …) are columns of the index: see wire/sflow/columns.py.
-ORIGINS: dict[str, tuple[Origin, ...]] = {
+_SAMPLE: dict[str, tuple[Origin, ...]] = {
+    "inputifindex": (Origin(0, Op.ROW, Flow.INPUT),),
+    "outputifindex": (Origin(0, Op.ROW, Flow.OUTPUT),),
+    "samplingrate": (Origin(0, Op.ROW, Flow.RATE),),
+    "reason": (Origin(0, Op.ROW, Flow.REASON),),
+    "bytes": (Origin(0, Op.ROW, Flow.OCTETS),),
+    "stripped": (Origin(0, Op.ROW, Flow.STRIPPED),),
+    "direction": (Origin(0, Op.DIRECTION),),
     "stack": (Origin(0, Op.STACK),),
+}
+
+# agent, subagent and frames stand in every batch: see wire/sflow/columns.py.
+ORIGINS: dict[str, tuple[Origin, ...]] = {
+    **_SAMPLE,
     **_ETHERNET,
     **_NETWORK,
     **_TRANSPORT,
