@@ -21,7 +21,42 @@ from tidegate.data.address import format_address, words_of_bytes
 from tidegate.errors import DecodeError, EncodeError
 from tidegate.wire.cursor import Reader, Writer
 
-__all__ = ["ADDRESS", "BYTES4", "BYTES16", "DOUBLE", "FLOAT", "HEADER", "I32", "I32S", "IP4", "IP6", "MAC", "MAC6", "MACS", "OPAQUE", "REST", "STRING", "TEXT_CAP", "U32", "U32S", "U64", "Xdr", "array", "kind_of", "layout", "nested", "read_address", "read_struct", "show_address", "show_double", "show_single", "show_struct", "show_text", "write_address", "write_struct"]  # fmt: skip
+__all__ = [
+    "ADDRESS",
+    "BYTES4",
+    "BYTES16",
+    "DOUBLE",
+    "FLOAT",
+    "HEADER",
+    "I32",
+    "I32S",
+    "IP4",
+    "IP6",
+    "MAC",
+    "MAC6",
+    "MACS",
+    "OPAQUE",
+    "REST",
+    "STRING",
+    "TEXT_CAP",
+    "U32",
+    "U32S",
+    "U64",
+    "Xdr",
+    "array",
+    "kind_of",
+    "layout",
+    "nested",
+    "read_address",
+    "read_struct",
+    "show_address",
+    "show_double",
+    "show_single",
+    "show_struct",
+    "show_text",
+    "write_address",
+    "write_struct",
+]
 
 _SINGLE_MAX = 3.4e38  # what rounds to more does not fit a single
 TEXT_CAP = 255  # octets of a string that outputs show
