@@ -27,7 +27,7 @@ def run_demo(folder: Path, path: str) -> subprocess.CompletedProcess[str]:
 
 
 def steps_in_order(output: str) -> None:
-    places = [output.index(step) for step in [*STEPS, "end of the attack", "withdrawn:", "REST is at"]]
+    places = [output.index(step) for step in [*STEPS, "end of the attack", "withdrawn:", "REST was at"]]
     assert places == sorted(places)
     assert "203.0.113.7" in output
 

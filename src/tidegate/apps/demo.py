@@ -109,7 +109,7 @@ async def _demo(console: Console, folder: Path, *, keep: bool) -> None:
             line.tell(f"background: {_CAPTURE} over UDP to port {address[1]}, {_BACKGROUND_SPEED:g} times real time")
             await _attack(line, running, peer, address, sent=sent, ending=ending)
             await background
-            _say_where(console, running, folder)
+            _say_where(console, running, folder, keep=keep)
             if keep:
                 console.print("running on; stop it with Ctrl-C")
                 await asyncio.Event().wait()
@@ -209,10 +209,10 @@ async def _until_async(what: str, ask: Callable[[], Awaitable[T]]) -> T:
         await asyncio.sleep(_POLL_S)
 
 
-def _say_where(console: Console, running: Running, folder: Path) -> None:
+def _say_where(console: Console, running: Running, folder: Path, *, keep: bool) -> None:
     received = running.analyzer.analyzer()["sFlowDatagramsReceived"]
     for line in (
-        f"\n{received} datagrams received. REST is at {running.rest_url}, logs are in {folder}",
+        f"\n{received} datagrams received. REST {'is' if keep else 'was'} at {running.rest_url}, logs are in {folder}",
         "Next: `tidegate run --script examples/reflection_flowspec.py`, then README.md, Where to read on",
     ):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
