@@ -18,8 +18,9 @@ from tidegate.data.forms import Form
 from tidegate.kernel import F64, I64, U64, Flags, kernel
 from tidegate.wire.packet.columns import MAX_MARKS
 from tidegate.wire.sflow import extract, index
-from tidegate.wire.sflow.extract import program_of, run_program
+from tidegate.wire.sflow.extract import Program, program_of, run_program
 from tidegate.wire.sflow.index import COMMON, OTHERS, TAG_SLOTS, TALLY_SIZE, index_block
+from tidegate.wire.sflow.origins import RECORD_MARKS
 from tidegate.wire.sflow.rows import Count, Counters, Flow, Gram
 
 __all__ = ["KERNELS", "AgentFilter", "Decoded", "Decoder", "DecoderStatistics"]
@@ -27,6 +28,8 @@ __all__ = ["KERNELS", "AgentFilter", "Decoded", "Decoder", "DecoderStatistics"]
 # Fields that stand in every batch: no need to read them again.
 _AGENT, _SUB_AGENT, _FRAMES = FieldRef("agent"), FieldRef("subagent"), FieldRef("frames")
 _OF_DATAGRAM = frozenset([_AGENT, _SUB_AGENT, _FRAMES])
+_FORMATS = np.array(sorted(RECORD_MARKS), np.int64)
+_FORMATS_AT = COMMON + (1 << 12) + _FORMATS  # where a tally counts them
 (_DATAGRAM, _SEQUENCE, _SOURCE, _RATE, _POOL, _DROPS, _INPUT, _OUTPUT, _REASON, _OCTETS,
  _STRIPPED, _HEADER, _MARKS, _MARKS_END) = (int(x) for x in Flow)  # fmt: skip
 
@@ -115,7 +118,8 @@ class Decoder:
         self._counters = np.empty((0, len(Counters)), np.int64)
         self._marks = np.empty((0, 3), np.int32)
         self._wanted: frozenset[FieldRef] = frozenset()
-        self._program = program_of(())
+        self._programs: dict[FieldRef, Program] = {}
+        self._records = np.zeros(len(_FORMATS), np.int64)  # how many of each format were seen up to the last block
 
     def decode(self, block: Block, needs: Iterable[FieldRef]) -> Decoded:
         """Return the batches of a block of less than 2 GiB, with the columns of `needs` that come from samples."""
@@ -134,7 +138,7 @@ class Decoder:
             self._not_allowed += int((grams[:, Gram.STATUS] == Count.DATAGRAMS).sum() - good.sum())
             flow = keep_rows(self._flows, flow, good)
             counter = keep_rows(self._counters, counter, good)
-        row_of = np.cumsum(good) - 1  # block row to batch row
+        row_of = None if good.all() else np.cumsum(good) - 1  # block row to batch row, None: the same
         flows = self._flow_batch(block, self._flows[:flow], row_of, needs)
         return Decoded(self._datagram_batch(block, grams, good), flows, self._counter_batch(block, counter, row_of))
 
@@ -151,14 +155,14 @@ class Decoder:
             self._marks = np.empty((octets // 4 + rows * MAX_MARKS, 3), np.int32)
             self._octets = octets
 
-    def _flow_batch(self, block: Block, rows: I64, row_of: I64, needs: Iterable[FieldRef]) -> FlowBatch:
+    def _flow_batch(self, block: Block, rows: I64, row_of: I64 | None, needs: Iterable[FieldRef]) -> FlowBatch:
         count = len(rows)
         numbers, words = np.empty((5, count), np.int64), np.empty((4, count), np.uint64)
         values, dropped = np.empty((2, count)), np.empty(count, np.bool_)
         spread(rows, self._grams, block.time_ns, numbers, words, values, dropped)
         columns = self._columns(block, rows, needs, words)
         return FlowBatch(
-            time_ns=numbers[0], datagram=row_of[numbers[1]], agent_high=words[0], agent_low=words[1],
+            time_ns=numbers[0], datagram=_renumbered(numbers[1], row_of), agent_high=words[0], agent_low=words[1],
             sub_agent=words[2], source=words[3], sequence=numbers[2], pool=numbers[3], drops=numbers[4],
             rate=values[0], octets=values[1], dropped=dropped, data=block.data, columns=columns,
         )  # fmt: skip
@@ -166,8 +170,13 @@ class Decoder:
     def _columns(self, block: Block, rows: I64, needs: Iterable[FieldRef], words: U64) -> dict[FieldRef, Column]:
         wanted = frozenset(needs)
         if wanted != self._wanted:
-            self._wanted, self._program = wanted, program_of(sorted(wanted - _OF_DATAGRAM))
-        columns = run_program(self._program, block.data, self._marks, rows, self._seed)
+            self._wanted = wanted
+            self._programs = {need: program_of(need) for need in sorted(wanted - _OF_DATAGRAM)}
+        formats = self._new_formats()
+        columns = {
+            need: run_program(program, block.data, self._marks, rows, seed=self._seed, formats=formats)
+            for need, program in self._programs.items()
+        }
         everywhere = np.ones(len(rows), np.bool_)
         if _AGENT in wanted:
             columns[_AGENT] = Column(Form.ADDRESS, words[:2], everywhere)
@@ -177,19 +186,27 @@ class Decoder:
             columns[_FRAMES] = Column(Form.NUMBER, np.ones((1, len(rows)), np.uint64), everywhere)
         return columns
 
+    def _new_formats(self) -> frozenset[int]:
+        """Return which formats of flow records that fields are read from came since the last call."""
+        records = self._tally[_FORMATS_AT]
+        new = frozenset(_FORMATS[records != self._records].tolist())
+        self._records = records
+        return new
+
     def _datagram_batch(self, block: Block, grams: I64, good: Flags) -> DatagramBatch:
-        chosen = grams[good]
+        rows = slice(None) if good.all() else good
+        chosen = grams[rows].copy()
         words = chosen.view(np.uint64)
         return DatagramBatch(
-            time_ns=block.time_ns[good], source_high=block.source_high[good], source_low=block.source_low[good],
+            time_ns=block.time_ns[rows], source_high=block.source_high[rows], source_low=block.source_low[rows],
             agent_high=words[:, Gram.AGENT_HIGH], agent_low=words[:, Gram.AGENT_LOW],
             sub_agent=words[:, Gram.SUB_AGENT], sequence=chosen[:, Gram.SEQUENCE], uptime_ms=chosen[:, Gram.UPTIME],
         )  # fmt: skip
 
-    def _counter_batch(self, block: Block, count: int, row_of: I64) -> CounterBatch:
+    def _counter_batch(self, block: Block, count: int, row_of: I64 | None) -> CounterBatch:
         rows = self._counters[:count].copy()
         return CounterBatch(
-            datagram=row_of[rows[:, Counters.DATAGRAM]], source=rows[:, Counters.SOURCE].astype(np.uint64),
+            datagram=_renumbered(rows[:, Counters.DATAGRAM], row_of), source=rows[:, Counters.SOURCE].astype(np.uint64),
             sequence=rows[:, Counters.SEQUENCE], start=rows[:, Counters.START], stop=rows[:, Counters.END],
             data=block.data,
         )  # fmt: skip
@@ -207,6 +224,10 @@ class Decoder:
             tags[(word >> 32) - 1][f"{tag >> 12}:{tag & 4095}"] = int(self._tally[OTHERS + TAG_SLOTS + slot])
         versions = {_version(name): count for name, count in tags[2].items()}
         return DecoderStatistics(counts, self._not_allowed, tags[0], tags[1], versions)
+
+
+def _renumbered(rows: I64, row_of: I64 | None) -> I64:
+    return np.ascontiguousarray(rows) if row_of is None else row_of[rows]
 
 
 def _version(tag: str) -> str:

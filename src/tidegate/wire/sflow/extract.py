@@ -1,13 +1,12 @@
-"""Kernel: read all fields that somebody needs, in one pass over the samples.
+"""Kernels: read the fields that somebody needs, one after the other.
 
-A `Program` tells for each field which places to try in order (`tidegate.wire.sflow.origins`). One pass for all fields
-costs less than one for each, because a packet's octets are then in the nearest cache after the first field: with four
-fields 40 ns a sample in place of 75 on the 2-core build machine.
+A `Program` tells for each field which places to try in order (`tidegate.wire.sflow.origins`). The first try writes
+every row, further ones fill the rows that still lack the field; they are left out where no row does, or where the block
+has no record of that kind. One pass for all fields at once was tried: its inner loop has to look up what to do for each
+field of each row, and that cost more than reading the octets again (109 ns a sample for four fields, this way 60).
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 import msgspec
 import numpy as np
@@ -19,22 +18,20 @@ from tidegate.data.hash import hash_octets
 from tidegate.kernel import I32, I64, U8, U64, Flags, inline, kernel
 from tidegate.octets import be16, be32, be64
 from tidegate.wire.packet.columns import walk_chain
-from tidegate.wire.sflow.origins import ORIGINS, Op, Origin
+from tidegate.wire.sflow.origins import ORIGINS, RECORD_MARKS, Op, Origin, Record
 from tidegate.wire.sflow.rows import Flow
 
 __all__ = ["KERNELS", "Program", "program_of", "run_program"]
 
-_UINT, _IP4, _IP6, _ADDRESS, _TEXT = int(Op.UINT), int(Op.IP4), int(Op.IP6), int(Op.ADDRESS), int(Op.TEXT)
-_PLACE, _BROADCAST, _MULTICAST, _UNICAST = int(Op.PLACE), int(Op.BROADCAST), int(Op.MULTICAST), int(Op.UNICAST)
+_UINT, _IP4, _ADDRESS = int(Op.UINT), int(Op.IP4), int(Op.ADDRESS)
+_PLACE, _BROADCAST, _UNICAST = int(Op.PLACE), int(Op.BROADCAST), int(Op.UNICAST)
 _STACK, _CHAIN, _FRAGMENT = int(Op.STACK), int(Op.CHAIN), int(Op.FRAGMENT)
-_ROW, _DIRECTION = int(Op.ROW), int(Op.DIRECTION)
+_ROW = int(Op.ROW)
+_ADDRESSES = {Op.IP4, Op.IP6, Op.ADDRESS}
+_NO_MARK = {Op.STACK, Op.ROW, Op.DIRECTION}
 _SOURCE, _INPUT, _OUTPUT = int(Flow.SOURCE), int(Flow.INPUT), int(Flow.OUTPUT)
 _HEADER, _MARKS, _MARKS_END = int(Flow.HEADER), int(Flow.MARKS), int(Flow.MARKS_END)
 _MAPPED = np.uint64(0xFFFF << 32)
-
-# Columns of a program's steps and fields.
-_OP, _MARK, _NTH, _OFFSET, _WIDTH, _SHIFT = range(6)
-_FIRST_STEP, _STEPS_END, _FIRST_WORD, _WORDS, _TEXT_PLACE = range(5)
 
 
 @inline
@@ -85,175 +82,173 @@ def _group_bit(op: int, mac: np.uint64) -> np.uint64:
     return np.uint64(1) if group and not broadcast else np.uint64(0)
 
 
-@inline
-def _read_number(
-    data: U8, marks: I32, place: int, flows: I64, row: int, step: I64, limits: U64, at_step: int
-) -> tuple[bool, np.uint64]:
-    """Read a field of one word at a mark; False where it is not there."""
-    op, offset = step[at_step, _OP], step[at_step, _OFFSET]
-    at, end = int(marks[place, 1]), int(marks[place, 2])
-    if op in (_CHAIN, _FRAGMENT):
-        _, _, _, chain, fragment = walk_chain(data, at, end)
-        if op == _CHAIN:
-            return chain != 0, np.uint64(chain)
-        at = fragment if fragment >= 0 else end
-    if op in (_UINT, _FRAGMENT):
-        width = step[at_step, _WIDTH]
-        if at + offset + width > end:
-            return False, np.uint64(0)
-        word = _load(data, at + offset, width) >> np.uint64(step[at_step, _SHIFT]) & limits[at_step, 0]
-        return limits[at_step, 1] <= word <= limits[at_step, 2], word
-    if op == _PLACE:
-        return True, np.uint64(at - flows[row, _HEADER])
-    if at + offset + 6 > end:
-        return False, np.uint64(0)
-    return True, _group_bit(op, _load(data, at + offset, 6))
+_MARKED = "Array(u1,1,'C',readonly=True), i4[:,::1], i8[:,::1]"
 
 
-@inline
-def _read_address(data: U8, marks: I32, place: int, op: int, offset: int) -> tuple[bool, np.uint64, np.uint64]:
-    at, end = int(marks[place, 1]) + offset, int(marks[place, 2])
-    width = 4 if op == _IP4 else 16
-    if op == _ADDRESS:
-        width = 4 if be32(data, at) == 1 else 16
-        at += 4
-    if at + width > end:
-        return False, np.uint64(0), np.uint64(0)
-    if width == 4:
-        return True, np.uint64(0), _MAPPED | np.uint64(be32(data, at))
-    return True, be64(data, at), be64(data, at + 8)
+@kernel(f"i8({_MARKED}, i8[::1], u8[::1], u8[::1], b1[::1])")
+def extract_words(data: U8, marks: I32, flows: I64, how: I64, limits: U64, words: U64, present: Flags) -> int:
+    """Write a field of one word; return how many rows lack it. See `_how` for `how`; `limits` is mask, low, high."""
+    fill, op, kind, nth, offset, width = how[0], how[1], how[2], how[3], how[4], how[5]
+    shift, mask, low, high = np.uint64(how[6]), limits[0], limits[1], limits[2]
+    missing = 0
+    for row in range(words.size):
+        if fill and present[row]:
+            continue
+        found, word = False, np.uint64(0)
+        place = _find(marks, flows[row, _MARKS], flows[row, _MARKS_END], kind, nth)
+        if place >= 0:
+            at, end = int(marks[place, 1]), int(marks[place, 2])
+            if op == _UINT:
+                if at + offset + width <= end:
+                    word = _load(data, at + offset, width) >> shift & mask
+                    found = low <= word <= high
+            elif op == _PLACE:
+                found, word = True, np.uint64(at - flows[row, _HEADER])
+            elif op in (_CHAIN, _FRAGMENT):
+                _, _, _, chain, fragment = walk_chain(data, at, end)
+                if op == _CHAIN:
+                    found, word = chain != 0, np.uint64(chain)
+                elif fragment >= 0 and fragment + offset + width <= end:
+                    found, word = True, _load(data, fragment + offset, width) >> shift & mask
+            elif at + offset + 6 <= end:
+                found, word = True, _group_bit(op, _load(data, at + offset, 6))
+        present[row] = found
+        words[row] = word if found else np.uint64(0)
+        missing += 0 if found else 1
+    return missing
 
 
-@inline
-def _read_row(op: int, flows: I64, row: int, column: int) -> tuple[bool, np.uint64]:
-    """Read what the index wrote into the row; -1 is not present."""
-    if op == _ROW:
-        value = flows[row, column]
-        return value >= 0, np.uint64(max(value, 0))
-    source = flows[row, _SOURCE]
-    if source <= 0 or source >> 32:
-        return False, np.uint64(0)
-    if source == flows[row, _INPUT]:
-        return True, np.uint64(0)
-    return source == flows[row, _OUTPUT], np.uint64(1)
+@kernel(f"i8({_MARKED}, i8[::1], u8[:,::1], b1[::1])")
+def extract_addresses(data: U8, marks: I32, flows: I64, how: I64, words: U64, present: Flags) -> int:
+    """Write a field of two words; return how many rows lack it."""
+    fill, op, kind, nth, offset = how[0], how[1], how[2], how[3], how[4]
+    missing = 0
+    for row in range(present.size):
+        if fill and present[row]:
+            continue
+        found = False
+        place = _find(marks, flows[row, _MARKS], flows[row, _MARKS_END], kind, nth)
+        if place >= 0:
+            at, end = int(marks[place, 1]) + offset, int(marks[place, 2])
+            width = 4 if op == _IP4 else 16
+            if op == _ADDRESS:
+                width = 4 if be32(data, at) == 1 else 16
+                at += 4
+            found = at + width <= end
+            if found and width == 4:
+                words[0, row], words[1, row] = np.uint64(0), _MAPPED | np.uint64(be32(data, at))
+            elif found:
+                words[0, row], words[1, row] = be64(data, at), be64(data, at + 8)
+        present[row] = found
+        if not found:
+            words[0, row] = words[1, row] = np.uint64(0)
+            missing += 1
+    return missing
 
 
-@kernel(
-    "void(Array(u1,1,'C',readonly=True), i4[:,::1], i8[:,::1], i8[:,::1], i8[:,::1], u8[:,::1], u8, u8[:,::1], "
-    "b1[:,::1], i8[:,::1])"
-)
-def extract(
-    data: U8,
-    marks: I32,
-    flows: I64,
-    fields: I64,
-    steps: I64,
-    limits: U64,
-    seed: np.uint64,
-    words: U64,
-    present: Flags,
-    places: I64,
-) -> None:
-    """Write every field of every row of `flows`; what is not present is 0.
-
-    `fields` (k, 5): first step, the one behind the last, first row of `words`, how many, rows of `places` (or -1).
-    `steps` (m, 6): op, mark, nth, offset, width, shift; `limits` (m, 3): mask, low, high. Written are `words` (w, n),
-    `present` (k, n) and `places` (2 t, n): where a text starts and stops.
-    """
-    for row in range(flows.shape[0]):
-        first, last = flows[row, _MARKS], flows[row, _MARKS_END]
-        for field in range(fields.shape[0]):
-            target = fields[field, _FIRST_WORD]
-            found = False
-            high, low = np.uint64(0), np.uint64(0)
-            for step in range(fields[field, _FIRST_STEP], fields[field, _STEPS_END]):
-                op = steps[step, _OP]
-                if op == _STACK:
-                    low = _stack(marks, first, last)
-                    found = low != np.uint64(0)
-                    break
-                if op >= _ROW:
-                    found, low = _read_row(op, flows, row, steps[step, _OFFSET])
-                    break
-                place = _find(marks, first, last, steps[step, _MARK], steps[step, _NTH])
-                if place < 0:
-                    continue
-                if op == _TEXT:
-                    start, stop = int(marks[place, 1]), int(marks[place, 2])
-                    text = fields[field, _TEXT_PLACE]
-                    places[text, row], places[text + 1, row] = start, stop
-                    found, low = True, hash_octets(data, start, stop, seed)
-                elif op in (_IP4, _IP6, _ADDRESS):
-                    found, high, low = _read_address(data, marks, place, op, steps[step, _OFFSET])
-                else:
-                    found, low = _read_number(data, marks, place, flows, row, steps, limits, step)
-                if found:
-                    break
-            present[field, row] = found
-            if fields[field, _WORDS] == 2:
-                words[target, row] = high if found else np.uint64(0)
-                target += 1
-            words[target, row] = low if found else np.uint64(0)
+@kernel(f"i8({_MARKED}, i8[::1], u8, u8[::1], b1[::1], i8[::1], i8[::1])")
+def extract_texts(
+    data: U8, marks: I32, flows: I64, how: I64, seed: np.uint64, words: U64, present: Flags, start: I64, stop: I64
+) -> int:
+    """Write the hash and the place of octets; return how many rows lack them."""
+    fill, kind, nth = how[0], how[2], how[3]
+    missing = 0
+    for row in range(words.size):
+        if fill and present[row]:
+            continue
+        place = _find(marks, flows[row, _MARKS], flows[row, _MARKS_END], kind, nth)
+        present[row] = place >= 0
+        words[row], start[row], stop[row] = np.uint64(0), 0, 0
+        if place >= 0:
+            start[row], stop[row] = marks[place, 1], marks[place, 2]
+            words[row] = hash_octets(data, start[row], stop[row], seed)
+        else:
+            missing += 1
+    return missing
 
 
-KERNELS = (extract,)
+@kernel("void(i4[:,::1], i8[:,::1], i8, i8, u8[::1], b1[::1])")
+def extract_rows(marks: I32, flows: I64, op: int, column: int, words: U64, present: Flags) -> None:
+    """Write a field that needs no mark: a column of the index (-1 is not present), the direction, or the stack."""
+    for row in range(words.size):
+        word, found = np.uint64(0), False
+        if op == _STACK:
+            word = _stack(marks, flows[row, _MARKS], flows[row, _MARKS_END])
+            found = word != np.uint64(0)
+        elif op == _ROW:
+            value = flows[row, column]
+            found, word = value >= 0, np.uint64(max(value, 0))
+        else:
+            source = flows[row, _SOURCE]
+            if source > 0 and source >> 32 == 0:
+                ingress = source == flows[row, _INPUT]
+                found = ingress or source == flows[row, _OUTPUT]
+                word = np.uint64(0 if ingress or not found else 1)
+        words[row], present[row] = word, found
+
+
+KERNELS = (extract_words, extract_addresses, extract_texts, extract_rows)
+
+
+class Step(msgspec.Struct, frozen=True, eq=False):
+    """One place to try for a field, as the kernels take it."""
+
+    origin: Origin
+    how: I64
+    limits: U64
+    format: int  # of the flow record that it stands in; 0 for the sampled header
 
 
 class Program(msgspec.Struct, frozen=True, eq=False):
-    """What `extract` does for some fields."""
+    """How one field is read: the steps to try in order."""
 
-    refs: tuple[FieldRef, ...]
-    forms: tuple[Form, ...]
-    fields: I64
-    steps: I64
-    limits: U64
-    words: int
-    texts: int
+    form: Form
+    steps: tuple[Step, ...]
 
 
-def program_of(refs: Iterable[FieldRef]) -> Program:
-    """Return the program for some fields."""
-    known = tuple(refs)
-    forms = tuple(FIELDS[ref.name].form for ref in known)
-    steps: list[Origin] = []
-    layers: list[int] = []
-    fields = np.full((len(known), 5), -1, np.int64)
-    words = texts = 0
-    for place, (ref, form) in enumerate(zip(known, forms, strict=True)):
-        origins = ORIGINS[ref.name][:1] if ref.layer else ORIGINS[ref.name]
-        fields[place, :4] = len(steps), len(steps) + len(origins), words, FORMS[form].width
-        words += FORMS[form].width
-        if FORMS[form].spelling is not None:
-            fields[place, _TEXT_PLACE] = 2 * texts
-            texts += 1
-        steps += origins
-        layers += [ref.layer] * len(origins)
-    how = [
-        (one.op, one.mark, layer, one.offset, one.width, one.shift) for one, layer in zip(steps, layers, strict=True)
-    ]
-    limits = [(one.mask, one.low, one.high) for one in steps]
-    return Program(
-        refs=known,
-        forms=forms,
-        fields=fields,
-        steps=np.array(how, np.int64).reshape(-1, 6),
-        limits=np.array(limits, np.uint64).reshape(-1, 3),
-        words=words,
-        texts=texts,
-    )
+def program_of(ref: FieldRef) -> Program:
+    """Return how a field is read."""
+    origins = ORIGINS[ref.name][:1] if ref.layer else ORIGINS[ref.name]
+    steps = (_step(origin, ref.layer, first=place == 0) for place, origin in enumerate(origins))
+    return Program(FIELDS[ref.name].form, tuple(steps))
 
 
-def run_program(program: Program, data: U8, marks: I32, flows: I64, seed: np.uint64) -> dict[FieldRef, Column]:
-    """Return the columns of a program's fields for the rows of `flows`."""
+def _step(origin: Origin, layer: int, *, first: bool) -> Step:
+    how = _how(origin, layer, first=first)
+    limits = np.array([origin.mask, origin.low, origin.high], np.uint64)
+    return Step(origin, how, limits, _format_of(origin.mark))
+
+
+def _how(origin: Origin, layer: int, *, first: bool) -> I64:
+    """Return what kernels are told: fill only the rows that lack it or not, op, mark, nth, offset, width, shift."""
+    return np.array([not first, origin.op, origin.mark, layer, origin.offset, origin.width, origin.shift], np.int64)
+
+
+def _format_of(mark: int) -> int:
+    """Return the format of the flow record whose mark, or part, a mark is; 0 for marks of the sampled header."""
+    starts = [(record, number) for number, record in RECORD_MARKS.items() if record <= mark]
+    return max(starts)[1] if mark >= Record.ETHERNET else 0
+
+
+def run_program(
+    program: Program, data: U8, marks: I32, flows: I64, *, seed: np.uint64, formats: frozenset[int]
+) -> Column:
+    """Return the column of a field for the rows of `flows`; of records only those of `formats` are in them."""
     count = len(flows)
-    words = np.empty((program.words, count), np.uint64)
-    present = np.empty((len(program.refs), count), np.bool_)
-    places = np.zeros((2 * program.texts, count), np.int64)
-    extract(data, marks, flows, program.fields, program.steps, program.limits, seed, words, present, places)
-    columns = {}
-    for place, (ref, form) in enumerate(zip(program.refs, program.forms, strict=True)):
-        first, width, text = (int(program.fields[place, part]) for part in (_FIRST_WORD, _WORDS, _TEXT_PLACE))
-        own = words[first : first + width]
-        start, stop = (None, None) if text < 0 else (places[text], places[text + 1])
-        columns[ref] = Column(form, own, present[place], start, stop)
-    return columns
+    traits = FORMS[program.form]
+    words, present = np.empty((traits.width, count), np.uint64), np.empty(count, np.bool_)
+    start, stop = (np.empty(count, np.int64), np.empty(count, np.int64)) if traits.spelling else (None, None)
+    missing = count
+    for place, step in enumerate(program.steps):
+        if place and (not missing or step.format not in formats):
+            continue
+        op = step.origin.op
+        if start is not None and stop is not None:
+            missing = extract_texts(data, marks, flows, step.how, seed, words[0], present, start, stop)
+        elif op in _NO_MARK:
+            extract_rows(marks, flows, op, step.origin.offset, words[0], present)
+        elif op in _ADDRESSES:
+            missing = extract_addresses(data, marks, flows, step.how, words, present)
+        else:
+            missing = extract_words(data, marks, flows, step.how, step.limits, words[0], present)
+    return Column(program.form, words, present, start, stop)
