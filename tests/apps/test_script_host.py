@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from script_files import SECOND, START_NS, Stage, event, record, script_of, write
-from tidegate.apps.script import HttpCall, LogLine
+from tidegate.apps.script import HttpCall, HttpError, LogLine
 from tidegate.apps.script_host import ScriptFile, ScriptLimits, log_line
 from tidegate.errors import ConfigError
 
@@ -299,7 +299,8 @@ def test_what_a_full_queue_loses_is_counted(tmp_path: Path, gate: Gate) -> None:
 
 def test_requests_get_the_scripts_answer_or_an_error(tmp_path: Path) -> None:
     text = """
-    from tidegate.apps.script import bad_request, not_found
+    from tidegate.apps.script import HttpError, bad_request, not_found
+    from tidegate.errors import ConfigError
     def on_http(call):
         match call.path:
             case ("echo",): return {"method": call.method, "query": call.query, "body": call.body}
@@ -307,6 +308,10 @@ def test_requests_get_the_scripts_answer_or_an_error(tmp_path: Path) -> None:
             case ("text",): return "automatic"
             case ("bad",): raise bad_request("no")
             case ("fail",): return 1 / 0
+            case ("exit",): raise SystemExit(3)
+            case ("own",): raise ConfigError("key", "no such peer")
+            case ("odd",): raise HttpError("404", "half \\ud800")
+            case ("far",): raise HttpError(99_999, "no such status")
             case ("set",): return object()
         raise not_found()
     def setup(rt):
@@ -331,11 +336,16 @@ def test_requests_get_the_scripts_answer_or_an_error(tmp_path: Path) -> None:
     assert ask("text", "txt") == (200, b"automatic")
     assert ask("bad") == (400, b'{"status":400,"error":"no"}')
     assert ask("other") == (404, b'{"status":404,"error":"not found"}')
-    assert ask("fail") == (500, b'{"status":500,"error":"the script failed"}')
+    for failure in ("fail", "exit", "own"):
+        assert ask(failure) == (500, b'{"status":500,"error":"the script failed"}')
+    assert ask("odd") == (500, b'{"status":500,"error":"half ?"}')
+    assert ask("far") == (500, b'{"status":500,"error":"no such status"}')
+    exit_call = HttpCall("GET", ("exit",))
+    assert isinstance(host.ask("app", "s.py", exit_call).exception(60), HttpError)  # no exit on the asker's loop
     assert ask("set")[0] == 500
     assert host.handle_http("", "s.py", "GET", [], {}).status == 404
     assert host.handle_http("", "done.py", "GET", [], {}).status == 503
-    assert host.status()["app/s.py"].handlerErrors == 1  # an HttpError is an answer, no failure
+    assert host.status()["app/s.py"].handlerErrors == 4  # an HttpError is an answer, no failure
     host.stop()
     assert host.handle_http("app", "s.py", "GET", [], {}).status == 503
 
@@ -452,3 +462,8 @@ def test_a_host_that_was_never_started_stops_and_hears_of_peers(tmp_path: Path) 
 def test_the_log_goes_to_the_programs_log(caplog: pytest.LogCaptureFixture) -> None:
     log_line(LogLine("warning", "s.py", "text", 0.0))
     assert caplog.record_tuples == [("tidegate.script", logging.WARNING, "s.py: text")]
+
+
+def test_a_text_starts_no_line_of_the_log_and_steers_no_terminal(caplog: pytest.LogCaptureFixture) -> None:
+    log_line(LogLine("warning", "s.py", "name\n2026 ERROR forged\r\x1b[31m\tred\u202e é", 0.0))
+    assert caplog.messages == ["s.py: name\n    2026 ERROR forged\\r\\x1b[31m\tred\\u202e é"]

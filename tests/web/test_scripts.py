@@ -24,6 +24,13 @@ def asked(scripts: FakeScripts, reply: ScriptReply | None = None) -> list[Script
     return seen
 
 
+def deep_list(depth: int) -> list[object]:
+    deep: list[object] = []
+    for _ in range(depth):
+        deep = [deep]
+    return deep
+
+
 def test_how_scripts_do(client: TestClient[Litestar], scripts: FakeScripts) -> None:
     scripts.add("ddos/top.py", lambda _: ScriptReply())
     assert client.get("/scripts/json").json() == {
@@ -126,13 +133,15 @@ def test_an_error_of_a_handler(client: TestClient[Litestar], scripts: FakeScript
     assert client.get("/app/ddos/scripts/top.py/json").status_code == 503
 
 
-@pytest.mark.parametrize("value", [object(), {"a": "\ud800"}])
+@pytest.mark.parametrize("value", [object(), {"a": "\ud800"}, {(1, 2): 3}, iter("ab"), deep_list(5000)])
 def test_an_answer_that_is_no_json_is_an_error(
     client: TestClient[Litestar], scripts: FakeScripts, caplog: pytest.LogCaptureFixture, value: object
 ) -> None:
     asked(scripts, ScriptReply(value))
     with caplog.at_level(logging.ERROR):
-        assert client.get("/app/ddos/scripts/top.py/json").status_code == 500
+        reply = client.get("/app/ddos/scripts/top.py/json")
+    assert (reply.status_code, reply.json()) == (500, {"error": "the script top.py returned what JSON cannot say"})
+    assert "top.py" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ No clock is read: time is what `start` and `advance` are told. Live, `tidegate.a
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -29,6 +30,7 @@ __all__ = ["ScriptFile", "ScriptHost", "ScriptLimits", "ScriptStatus", "log_line
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _MAX_STEPS: Final = 100_000  # timers run one by one for each `advance`; a recording may jump by years
 _LOG: Final = logging.getLogger("tidegate.script")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 class ScriptLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -180,8 +182,15 @@ class ScriptHost:
 
 
 def log_line(line: LogLine) -> None:
-    """Write a script's line to the program's log."""
-    _LOG.log(_LEVELS[line.level], "%s: %s", line.script, line.text)
+    """Write a script's line to the program's log.
+
+    Texts may come from packets: they start no line of their own, and no control character reaches a terminal.
+    """
+    _LOG.log(_LEVELS[line.level], "%s: %s", line.script, _CONTROL.sub(_shown, line.text))
+
+
+def _shown(found: re.Match[str]) -> str:
+    return "\n    " if found[0] == "\n" else found[0].encode("unicode_escape").decode()
 
 
 def _deadline(script: ScriptThread) -> int | None:

@@ -10,7 +10,17 @@ from collections.abc import Mapping
 
 import msgspec
 
-__all__ = ["HttpCall", "HttpError", "Reply", "bad_request", "error_reply", "not_found", "reply_of", "unavailable"]
+__all__ = [
+    "HttpCall",
+    "HttpError",
+    "Reply",
+    "as_http_error",
+    "bad_request",
+    "error_reply",
+    "not_found",
+    "reply_of",
+    "unavailable",
+]
 
 
 class HttpCall(msgspec.Struct, frozen=True):
@@ -72,13 +82,22 @@ def reply_of(result: object, wanted: str) -> Reply:
     return Reply(200, msgspec.json.encode(result))
 
 
+def as_http_error(error: BaseException) -> HttpError:
+    """Return the error that a client may see for what a handler raised.
+
+    Whoever asked may be on an event loop, which an exit of the script's must not end.
+    """
+    if not isinstance(error, HttpError):
+        return HttpError(500, "the script failed")
+    fits = isinstance(error.status, int) and 400 <= error.status <= 599
+    reason = str(error.reason).encode(errors="replace").decode()  # half a character cannot be sent
+    return HttpError(error.status if fits else 500, reason)
+
+
 def error_reply(error: BaseException) -> Reply:
     """Return the answer for what a handler raised."""
-    known = isinstance(error, HttpError)
-    status, reason = (error.status, error.reason) if isinstance(error, HttpError) else (500, "the script failed")
-    if known and not 400 <= status <= 599:
-        status = 500
-    return Reply(status, msgspec.json.encode({"status": status, "error": str(reason)}))
+    known = as_http_error(error)
+    return Reply(known.status, msgspec.json.encode({"status": known.status, "error": known.reason}))
 
 
 def _is_structure(text: str) -> bool:

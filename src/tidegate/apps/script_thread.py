@@ -21,7 +21,7 @@ import msgspec
 
 from tidegate.apps.script import LogLine, Runtime, Services
 from tidegate.apps.script_desk import Desk, Handler, Job, Kind
-from tidegate.apps.script_http import HttpError, unavailable
+from tidegate.apps.script_http import HttpError, as_http_error, unavailable
 from tidegate.apps.script_inbox import Inbox
 from tidegate.apps.script_load import ScriptStopped, UserCode, describe_error, line_of, load_setup
 from tidegate.apps.store import Store
@@ -236,7 +236,7 @@ class ScriptThread:
         return self._user_code.call(lambda: _await(handler(*arguments), runner))
 
     def _failed(self, job: Job, error: BaseException) -> None:
-        _refuse(job, error)
+        _refuse(job, as_http_error(error))
         if isinstance(error, HttpError) and job.kind is Kind.HTTP:
             return
         text = f"{describe_error(error, self.file.path)} (in {job.kind.value})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ from tidegate.web.inject import Config, Scripts, Segment
 from tidegate.web.replies import ErrorReply, not_found, parse_body
 
 __all__ = ["HANDLERS", "ask_plain_script", "ask_script"]
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 def _statuses(scripts: ScriptHost | None) -> dict[str, ScriptStatus]:
@@ -104,7 +107,11 @@ async def _ask(
         return _failed(503, f"the script {file} did not answer within {config.script_timeout_s:g} s")
     if reply is None:
         raise not_found(f"handler of requests in {app}/{file}")
-    return _reply(reply, asked.format)
+    try:
+        return _reply(reply, asked.format)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        _LOG.error("the script %s returned what JSON cannot say: %s", file, error)
+        return _failed(500, f"the script {file} returned what JSON cannot say")
 
 
 def _request(request: Request[Any, Any, Any], body: bytes, *, path: tuple[str, ...], kind: str) -> ScriptRequest:
