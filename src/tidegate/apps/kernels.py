@@ -27,6 +27,6 @@ ALL_KERNELS: tuple[Callable[..., Any], ...] = (
 
 
 def prepare_kernels(progress: Callable[[str, int, int], None]) -> None:
-    """Compile every kernel or load it from the cache; `progress` hears its name, how many are done, and how many in all."""
+    """Compile every kernel or load it from the cache; `progress` hears its name, how many are done, how many in all."""
     for done, name in enumerate(compile_kernels(ALL_KERNELS)):
         progress(name, done, len(ALL_KERNELS))
