@@ -442,6 +442,14 @@ def test_by_default_every_address_is_listened_on() -> None:
     run(test)
 
 
+def test_a_name_is_no_address_to_listen_on() -> None:
+    async def test() -> None:
+        with pytest.raises(SourceError, match="BGP listener nowhere: this is no address"):
+            await Speaker(port=0, listen=["nowhere"]).run()
+
+    run(test)
+
+
 def test_run_speaks_until_cancelled() -> None:
     async def test() -> None:
         seen = Seen()

@@ -61,7 +61,10 @@ def dial_socket(config: PeerConfig) -> socket.socket:
 
 def listen_socket(address: str, port: int) -> socket.socket:
     """Return a listening socket; `SourceError` says what to do where the port cannot be had."""
-    family = family_of(address)
+    try:
+        family = family_of(address)
+    except ValueError:
+        raise SourceError(f"BGP listener {address}", "this is no address; give an IPv4 or IPv6 address") from None
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)  # noqa: FBT003 - the standard library takes it so

@@ -391,6 +391,7 @@ def test_garbage_or_a_close_at_every_stage_is_survived(stage: bytes, way: Way, e
     [
         ({"address": "router1"}, "address"),
         ({"local_address": "here"}, "local_address"),
+        ({"local_address": "2001:db8::1"}, "local_address"),
         ({"router_id": "::1"}, "router_id"),
         ({"router_id": "0.0.0.0"}, "router_id"),  # noqa: S104 - an identifier, no address to bind
         ({"local_as": 0}, "local_as"),

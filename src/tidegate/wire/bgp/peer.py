@@ -91,6 +91,10 @@ def check_peer(config: PeerConfig) -> None:
     ):
         if number is not None and not least <= number <= most:
             raise ConfigError(f"{key}.{name}", f"{number} is not from {least} to {most}")
+    if config.local_address is not None:
+        here, there = ipaddress.ip_address(config.local_address), ipaddress.ip_address(config.address)
+        if here.version != there.version:
+            raise ConfigError(f"{key}.local_address", f"{here} is of IPv{here.version}, the peer of IPv{there.version}")
     if config.md5_key is not None and not 1 <= len(config.md5_key.encode()) <= 80:
         raise ConfigError(f"{key}.md5_key", "a key has from 1 to 80 octets")
     if not config.families:
