@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 
 from bgp_cases import unicast_routes
 from tidegate.control.blackhole import format_unicast, parse_unicast, unicast_key
@@ -49,7 +49,8 @@ def test_a_link_local_next_hop_follows_the_global_one() -> None:
 
 @given(unicast_routes())
 def test_routes_come_back_from_their_object(route: UnicastRoute) -> None:
-    plain = msgspec.structs.replace(route, large=())
+    assume(route.prefix.length)
+    plain = msgspec.structs.replace(route, large=(), next_hop=b"\x20" + route.next_hop[1:])
     assert parse_unicast(format_unicast(plain)) == plain
     assert unicast_key(str(route.prefix)) == route_key(plain)
 
@@ -67,6 +68,8 @@ GOOD = {"prefix": "192.0.2.66", "nexthop": "192.0.2.1"}
         ({"prefix": True}, "prefix", 0),
         ({"nexthop": ""}, "nexthop", 0),
         ({"nexthop": "100::1"}, "nexthop", 0),
+        *(({"nexthop": hop}, "nexthop", 0) for hop in ("0.0.0.0", "127.0.0.1", "224.0.0.1", "240.0.0.1")),  # noqa: S104 - none is bound
+        *(({"prefix": "100::2", "nexthop": hop}, "nexthop", 0) for hop in ("::", "::1", "ff02::1", "::ffff:1.2.3.4")),
         ({"nexthoplinklocal": "fe80::1"}, "nexthoplinklocal", 0),
         ({"prefix": "2001:db8::1", "nexthop": "100::1", "nexthoplinklocal": "192.0.2.1"}, "nexthoplinklocal", 0),
         ({"communities": "1:2-x"}, "communities", 4),
@@ -87,3 +90,10 @@ def test_wrong_fields_are_named_and_pointed_at(changes: dict[str, Any], field: s
 def test_an_extended_community_has_no_place() -> None:
     with pytest.raises(Inexpressible, match="extended"):
         parse_unicast(GOOD | {"communities": "128:6:0"})
+
+
+@pytest.mark.parametrize("prefix", ["0.0.0.0/0", "::/0"])
+def test_a_route_to_everything_is_refused_and_can_be_withdrawn(prefix: str) -> None:
+    with pytest.raises(Inexpressible, match="a safe announcement cannot express a destination of all addresses"):
+        parse_unicast({"prefix": prefix, "nexthop": "100::1" if ":" in prefix else "192.0.2.1"})
+    assert unicast_key(prefix).family.label in {"ipv4-unicast", "ipv6-unicast"}

@@ -46,7 +46,7 @@ def test_a_rule_is_announced_and_withdrawn(client: TestClient[Litestar]) -> None
         (b"{match:{destination:'192.0.2.300'}}", "match.destination", "192.0.2.300", 0),
         (b"{match:{destination:'192.0.2.1',protocol:'=x'}}", "match.protocol", "=x", 1),
         (b"{match:{destination:'192.0.2.1',colour:'1'}}", "match: unknown field", "colour", 0),
-        (b"{match:{destination:'0.0.0.0/0'}}", "a configuration without allow_any cannot express", None, None),
+        (b"{match:{destination:'0.0.0.0/0'}}", "a safe announcement cannot express", None, None),
         (b"{match:{destination:'10.0.0.1',source:'2001:db8::1'}}", "FlowSpec cannot express", None, None),
         (b"{}", "an object is expected under 'match'", "match", 0),
         (b"", "the body is no object", "", 0),

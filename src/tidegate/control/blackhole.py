@@ -2,6 +2,9 @@
 
 `{"prefix", "nexthop", "communities", "localpref", "med", "origin", "aspath", "nexthoplinklocal"}`: `prefix` and
 `nexthop` are needed, numbers may be text, other fields are ignored, so that a route that was read may be announced.
+
+What a router cannot use as a next hop is refused here: some routers answer it by ending the session, and with it every
+other rule (RFC 4271 section 6.3). So is a route to all addresses, which one empty variable in a script would make.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ def parse_unicast(value: Mapping[str, Any]) -> UnicastRoute:
     """Return the route of an object; `TextError` points at the column of the field that is wrong."""
     prefix = _prefix(value)
     communities, extended = parse_communities(_text(value, "communities"), "communities")
+    if not prefix.length:
+        raise Inexpressible(f"the route {prefix}", "a destination of all addresses", "a safe announcement")
     if extended:
         raise Inexpressible(f"the route {prefix}", "an extended community", "a unicast announcement")
     return UnicastRoute(
@@ -97,11 +102,23 @@ def _address(value: Mapping[str, Any], field: str, octets: int) -> bytes:
 
 def _next_hop(value: Mapping[str, Any], prefix: Prefix) -> bytes:
     address = _address(value, "nexthop", len(prefix.address))
+    if _leads_nowhere(address):
+        raise TextError(
+            _text(value, "nexthop"), 0, "nexthop: not the address of one host", "such as 192.0.2.1 or 100::1"
+        )
     if not _text(value, "nexthoplinklocal"):
         return address
     if len(prefix.address) == 4:
         raise TextError(_text(value, "nexthoplinklocal"), 0, "nexthoplinklocal: only for IPv6 prefixes")
     return address + _address(value, "nexthoplinklocal", 16)
+
+
+def _leads_nowhere(address: bytes) -> bool:
+    """Tell whether an address is unspecified, loopback, multicast or reserved, or one of IPv4 in IPv6."""
+    if len(address) == 4:
+        return address[0] in {0, 127} or address[0] >= 224
+    low = int.from_bytes(address, "big")
+    return low <= 1 or low >> 32 == 0xFFFF or address[0] == 0xFF
 
 
 def _origin(value: Mapping[str, Any]) -> Origin:

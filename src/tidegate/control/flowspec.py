@@ -162,7 +162,7 @@ def _check_width(components: tuple[Component, ...], *, allow_any: bool) -> None:
     prefixes = [component.prefix for component in components if isinstance(component, PrefixComponent)]
     if not allow_any and not any(prefix.length for prefix in prefixes):
         part = "a match for all traffic (no destination or source prefix)"
-        raise Inexpressible("the rule", part, "a configuration without allow_any")
+        raise Inexpressible("the rule", part, "a safe announcement")
 
 
 def _check_possible(components: tuple[Component, ...]) -> None:
