@@ -33,7 +33,7 @@ from tidegate.wire.sflow.columns import Decoder
 
 T = TypeVar("T")
 
-CAPTURE = Path(__file__).resolve().parents[2] / "shared" / "data" / "sflow" / "overflowd-two-port-1000.pcap"
+CAPTURE = Path(__file__).resolve().parents[1] / "tests" / "data" / "sflow" / "overflowd-two-port-1000.pcap"
 COPIES = 100
 ROUNDS = 3
 KEYS = "ipsource,ipdestination,tcpsourceport,tcpdestinationport"

@@ -30,6 +30,7 @@ __all__ = ["KERNELS", "Engine", "EngineConfig"]
 
 _DAY_NS = 86_400_000_000_000
 _BACK_NS = 1_000_000_000
+_SEEN_NS = 100_000_000  # no key is looked for more often
 
 
 @kernel("void(Array(i8,1,'C',readonly=True), i8[::1], i8[::1], i8[::1])")
@@ -212,5 +213,5 @@ class Engine:
     def _note_keys(self, flows: FlowBatch) -> None:
         last = int(flows.time_ns[-1])
         for ref, column in flows.columns.items():
-            if column.present.any():
+            if last - self.keys_seen.get(ref, 0) >= _SEEN_NS and column.present.any():
                 self.keys_seen[ref] = last

@@ -26,6 +26,9 @@ _ALWAYS = (Key(FieldRef("bytes")), Key(FieldRef("frames")))
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
+Chosen = I64 | slice  # rows of a batch
+
+
 class Part(msgspec.Struct, frozen=True):
     """One key in the words of a table's key: the words of its form, then one for its presence where `absent` is set."""
 
@@ -109,13 +112,14 @@ def select(plan: Plan, batch: FlowBatch, evaluation: Evaluation, times: F64, sou
     if raw[0].present is not None:
         wanted &= raw[0].present
     rows = np.flatnonzero(wanted)
-    rates = batch.rate[rows]
+    part: Chosen = slice(None) if len(rows) == len(wanted) else rows  # where every row counts, nothing is copied
+    rates = batch.rate[part]
     chosen = Rows(
         keys=_key_matrix(plan, keys, sources, rows),
-        times=times[rows],
-        sources=sources[rows],
+        times=times[part],
+        sources=sources[part],
         rates=rates,
-        items=tuple(_items(value, one, rows, rates) for value, one in zip(plan.values, raw, strict=True)),
+        items=tuple(_items(value, one, part, rates) for value, one in zip(plan.values, raw, strict=True)),
     )
     return chosen, rows
 
@@ -159,12 +163,12 @@ def _raw(value: ValueExpr, batch: FlowBatch, evaluation: Evaluation) -> _Raw:
             return _Raw(*evaluation.numbers(value.of))
 
 
-def _items(value: ValueExpr, raw: _Raw, rows: I64, rates: F64) -> Items:
+def _items(value: ValueExpr, raw: _Raw, rows: Chosen, rates: F64) -> Items:
     """Return what the chosen rows bring to a statistic."""
-    present = np.ones(len(rows), np.bool_) if raw.present is None else raw.present[rows]
+    present = np.ones(len(rates), np.bool_) if raw.present is None else raw.present[rows]
     if value.statistic is Statistic.COUNT and raw.numbers is not None:
         return Items(np.empty(0), raw.numbers[rows].astype(np.uint64, copy=False), present)
-    numbers = np.ones(len(rows)) if raw.numbers is None else raw.numbers[rows].astype(np.float64, copy=False)
+    numbers = np.ones(len(rates)) if raw.numbers is None else raw.numbers[rows].astype(np.float64, copy=False)
     if value.factor != 1:
         numbers = numbers * value.factor
     return Items(numbers * rates if value.statistic is Statistic.RATE else numbers, np.empty(0, np.uint64), present)

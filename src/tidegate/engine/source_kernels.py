@@ -14,7 +14,7 @@ import numpy as np
 from tidegate.engine.table_kernels import hash_key, same_key
 from tidegate.kernel import F64, I32, I64, U64, Flags, inline, kernel
 
-__all__ = ["KERNELS", "SERIES", "Seen", "account", "account_pool", "gather_keys", "number_keys"]
+__all__ = ["KERNELS", "SERIES", "Seen", "account", "account_pool", "gather_keys", "note_seen", "number_keys"]
 
 
 class Seen(IntEnum):
@@ -139,4 +139,19 @@ def account_pool(numbers: I64, pool: I64, drops: I64, rates: F64, wanted: Flags,
         state[key, 0], state[key, 3], state[key, 4] = pool[at], drops[at], np.int64(rates[at])
 
 
-KERNELS = (gather_keys, number_keys, account, account_pool)
+@kernel("void(i8[::1], i8[:,::1], u8[:,::1], i8[:,::1], u8[:,::1])")
+def note_seen(numbers: I64, stamps: I64, udp: U64, seen: I64, sources: U64) -> None:
+    """Note when agents were heard; `stamps` (2, n): time, uptime; `udp` (2, n): address that the datagram came from.
+
+    `seen` (keys, 3): first time (0: never), last time, uptime. `sources` (keys, 2): the last address.
+    """
+    for at in range(numbers.size):
+        key = numbers[at]
+        if key >= 0:
+            if seen[key, 0] == 0:
+                seen[key, 0] = stamps[0, at]
+            seen[key, 1], seen[key, 2] = stamps[0, at], stamps[1, at]
+            sources[key, 0], sources[key, 1] = udp[0, at], udp[1, at]
+
+
+KERNELS = (gather_keys, number_keys, account, account_pool, note_seen)

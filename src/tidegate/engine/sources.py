@@ -13,7 +13,7 @@ import numpy as np
 
 from tidegate.data.address import Words, format_address
 from tidegate.data.batch import CounterBatch, DatagramBatch, FlowBatch
-from tidegate.engine.source_kernels import SERIES, Seen, account, account_pool, gather_keys, number_keys
+from tidegate.engine.source_kernels import SERIES, Seen, account, account_pool, gather_keys, note_seen, number_keys
 from tidegate.kernel import I64, U64, Flags
 
 __all__ = ["AgentCounts", "Sequence", "SourceCounts", "Sources", "source_text"]
@@ -112,14 +112,9 @@ class Sources:
         everything = np.ones(len(numbers), np.bool_)
         self.untold += int(np.count_nonzero(numbers < 0))
         account(numbers, np.ascontiguousarray(datagrams.sequence), everything, self._datagrams)
-        known = numbers >= 0
-        rows = numbers[known]
-        new = rows[self._seen_ns[rows, 0] == 0]
-        self._seen_ns[new[::-1], 0] = datagrams.time_ns[known][self._seen_ns[rows, 0] == 0][::-1]
-        self._seen_ns[rows, 1] = datagrams.time_ns[known]
-        self._seen_ns[rows, 2] = datagrams.uptime_ms[known]
-        self._udp[rows, 0] = datagrams.source_high[known]
-        self._udp[rows, 1] = datagrams.source_low[known]
+        stamps = np.array([datagrams.time_ns, datagrams.uptime_ms])
+        udp = np.array([datagrams.source_high, datagrams.source_low])
+        note_seen(numbers, stamps, udp, self._seen_ns, self._udp)
 
     def note_flows(self, flows: FlowBatch) -> I64:
         """Judge sample sequence numbers and pools; return the number of each row's data source, -1 for none."""

@@ -42,6 +42,7 @@ FEW = 32  # as many words take the room of the registers
 _AHEAD = 128  # rows
 _ZERO = np.uint64(0)
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
+_HALF = np.uint64(32)
 _POWERS = np.array([2.0**-rank for rank in range(64)])
 
 
@@ -50,8 +51,9 @@ def hash_key(keys: U64, row: int, seed: np.uint64) -> np.uint64:
     """Return the hash of a row; without knowing the seed nobody can send keys that collide."""
     word = _SPREAD ^ seed
     for part in range(keys.shape[1]):
-        word = mix(word ^ keys[row, part]) + _SPREAD
-    return word
+        word = (word ^ keys[row, part]) * _SPREAD
+        word ^= word >> _HALF
+    return mix(word)
 
 
 @inline

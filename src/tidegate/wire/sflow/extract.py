@@ -21,7 +21,7 @@ from tidegate.wire.packet.columns import walk_chain
 from tidegate.wire.sflow.origins import ORIGINS, RECORD_MARKS, Op, Origin, Record
 from tidegate.wire.sflow.rows import Flow
 
-__all__ = ["KERNELS", "Program", "program_of", "run_program"]
+__all__ = ["KERNELS", "Program", "Step", "program_of", "run_program"]
 
 _UINT, _IP4, _ADDRESS = int(Op.UINT), int(Op.IP4), int(Op.ADDRESS)
 _PLACE, _BROADCAST, _UNICAST = int(Op.PLACE), int(Op.BROADCAST), int(Op.UNICAST)
