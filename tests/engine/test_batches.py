@@ -95,6 +95,13 @@ def test_any_seed_tells_the_same(drawn: list[Packet], specs: list[dict[str, Any]
     assert run([packets], specs, seed) == run([packets], specs)
 
 
+def test_counts_of_many_addresses_are_the_same_in_every_run() -> None:
+    gaps = [Packet({"ipsource": f"10.0.{number // 250}.{number % 250}"}, time_ns=10**5) for number in range(2000)]
+    spec = {"keys": "", "value": "count:ipsource", "t": 10}
+    told = [run([timed(gaps)], [spec], seed) for seed in (0, 1, 1 << 63)]
+    assert told[0] == told[1] == told[2]
+
+
 def test_advancing_between_batches_changes_no_record() -> None:
     spec = {"keys": "ipsource", "value": "frames", "log": True, "activeTimeout": 2, "t": 0.5}
     rng = np.random.default_rng(4)

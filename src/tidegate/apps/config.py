@@ -132,7 +132,6 @@ _TYPES = {
     "bool": "true or false",
     "null": "nothing",
 }
-_LEAST_SIZE, _MOST_SIZE = 16, 1 << 28  # of what [engine] bounds
 _PROFILES = {"safe": SAFE, "rfc8955": RFC8955}
 _FAMILIES = {
     "ipv4": Family.IPV4_UNICAST,
@@ -158,7 +157,6 @@ def load_config(path: Path | None) -> Config:
         config = msgspec.convert(raw, Config)
     except msgspec.ValidationError as error:
         raise _named(error) from None
-    _check_sizes(config.engine)
     _check_texts(config)
     geo = GeoConfig(**{name: _path(path, file) for name, file in msgspec.to_builtins(config.geo).items()})
     store = _path(path, config.store)
@@ -215,12 +213,6 @@ def _check_tables(raw: Mapping[str, Any]) -> None:
         for name, entry in entries.items() if isinstance(entries, dict) else ():
             if not isinstance(entry, dict):
                 raise ConfigError(f"{section}.{name}", f"expected a table, [{section}.{name}]")
-
-
-def _check_sizes(sizes: EngineConfig) -> None:
-    for name in sizes.__struct_fields__:
-        if not _LEAST_SIZE <= getattr(sizes, name) <= _MOST_SIZE:
-            raise ConfigError(f"engine.{name}", f"expected from {_LEAST_SIZE} to {_MOST_SIZE}")
 
 
 def _named(error: msgspec.ValidationError) -> ConfigError:

@@ -8,6 +8,7 @@ alone, not on how they were cut into batches.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -50,14 +51,19 @@ def even_times(times: I64, state: I64, even: I64, shift: I64) -> None:
 KERNELS = (even_times,)
 
 
-class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Sizes; each bounds memory."""
+Size = Annotated[int, msgspec.Meta(ge=16, le=1 << 28)]
 
-    table_size: int = 1 << 18  # keys of a flow definition
-    max_sources: int = 1 << 16  # data sources
-    max_agents: int = 1 << 12
-    texts: int = 1 << 17  # texts held a generation
-    text_octets: int = 1 << 23  # their octets
+
+class EngineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sizes, each of which bounds memory, and the seed of counts."""
+
+    table_size: Size = 1 << 18  # keys of a flow definition
+    max_sources: Size = 1 << 16  # data sources; samples of more are dropped and counted
+    max_agents: Size = 1 << 12  # agents and sub-agents
+    texts: Size = 1 << 17  # texts held a generation
+    text_octets: Size = 1 << 23  # their octets
+    # of counts above 32, which are equal in runs with equal seeds; one kept secret cannot be played against
+    count_seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] = 0
 
 
 class Engine:
@@ -91,7 +97,9 @@ class Engine:
             return
         self._memos.forget()
         plan = make_plan(definition, self._lookups, self.texts)
-        self.flows[definition.name] = Flow(plan, self.sources, self.texts, capacity=self._config.table_size)
+        self.flows[definition.name] = Flow(
+            plan, self.sources, self.texts, capacity=self._config.table_size, count_seed=self._config.count_seed
+        )
         self._attach_thresholds(definition.name)
 
     def clear_flow(self, name: str) -> None:

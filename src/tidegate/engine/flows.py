@@ -48,7 +48,7 @@ def log_of(definition: FlowDefinition) -> Log | None:
 class Flow:
     """See the module."""
 
-    def __init__(self, plan: Plan, sources: Sources, texts: Texts, *, capacity: int) -> None:
+    def __init__(self, plan: Plan, sources: Sources, texts: Texts, *, capacity: int, count_seed: int = 0) -> None:
         self.plan = plan
         self._sources = sources
         self._texts = texts
@@ -63,6 +63,7 @@ class Flow:
                 capacity=capacity,
                 sources=sources.capacity,
                 seed=texts.seed,
+                count_seed=count_seed,
                 log=log_of(definition),
             )
         )

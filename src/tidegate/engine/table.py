@@ -49,7 +49,8 @@ class Shape(msgspec.Struct, frozen=True):
     capacity: int  # keys
     sources: int  # data sources are numbered below this
     log: Log | None = None
-    seed: int = 0  # of hashes; counts of more than a few depend on it, nothing else does
+    seed: int = 0  # of the index; nothing that is told depends on it
+    count_seed: int = 0  # of counts of distinct values: of more than a few they depend on it
 
 
 class Crossing(msgspec.Struct, frozen=True, eq=False):
@@ -106,7 +107,7 @@ class FlowTable:
         self._landmark = -math.inf
         self._rate_is_value = shape.statistics[0] is Statistic.RATE
         self._further = [
-            further(statistic, shape.t, capacity, seed=shape.seed)
+            further(statistic, shape.t, capacity, seed=shape.count_seed)
             for statistic in (shape.statistics[1:] if self._rate_is_value else shape.statistics)
         ]
         self._log = np.full((capacity, 3), np.nan) if shape.log else None
