@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 
 from tidegate.errors import SourceError
@@ -244,6 +245,43 @@ def test_garbage_ends_its_connection_only(garbage: bytes) -> None:
             assert (await one.ask(get("/version")))[0][0] == 200
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"",
+        b"GET /flow",
+        b"PUT /flow/a/json HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{keys",
+        get("/health") + b"GET /flow",
+    ],
+    ids=["silent", "head", "body", "second"],
+)
+def test_a_request_that_does_not_come_to_its_end_is_dropped(beginning: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        async with served(msgspec.structs.replace(LOCAL, request_s=0.1)) as rest:
+            reader, writer = await rest.connect()
+            writer.write(beginning)
+            with contextlib.suppress(ConnectionError):
+                await reader.read()  # to the end
+            assert (await rest.ask(get("/health")))[0] == (200, b"OK")
+
+    asyncio.run(asyncio.wait_for(test(), PATIENCE_S))
+    assert [entry.message for entry in caplog.records if entry.levelname == "ERROR"] == []
+
+
+def test_a_poll_may_wait_for_longer_than_a_request_may_come() -> None:
+    async def test() -> None:
+        async with served(msgspec.structs.replace(LOCAL, request_s=0.1)) as rest:
+            poll = asyncio.create_task(rest.ask(get("/events/json?eventID=-1&timeout=60")))
+            await until_waiting(rest.polls, 1)
+            with contextlib.suppress(ConnectionError):
+                reader, _ = await rest.connect()
+                await reader.read()  # the silent one is dropped, which takes two looks; the poll is not
+            rest.backend.add(event(1))
+            assert (await poll)[0][0] == 200
+
+    asyncio.run(asyncio.wait_for(test(), PATIENCE_S))
 
 
 def test_urls_of_both_families() -> None:

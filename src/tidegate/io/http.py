@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
+import h11
 import msgspec
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tidegate.errors import SourceError
 
@@ -35,6 +38,7 @@ class HttpConfig(msgspec.Struct, frozen=True):
     port: int = 8008  # 0 takes a free one
     max_connections: int = 1000  # further ones are answered with 503
     idle_s: int = 15  # how long a connection may wait for its next request
+    request_s: float = 30.0  # a request that has not come whole within one to two times this is dropped
     stop_s: int = 2  # how long requests may take to end when the server stops
 
 
@@ -48,6 +52,38 @@ class HttpServer(msgspec.Struct, frozen=True):
     def url(self) -> str:
         """Where to reach it."""
         return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+
+
+class _Protocol(H11Protocol):
+    """Drops connections on which no request comes, or one that never ends: they would hold a place for ever.
+
+    It looks every `request_s` seconds whether the connection still waits for the request it waited for the last time.
+    """
+
+    def __init__(self, *args: Any, request_s: float, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's
+        super().__init__(*args, **kwargs)
+        self._request_s = request_s
+        self._look: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        super().connection_made(transport)
+        self._look_later(awaited=False)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._look is not None:
+            self._look.cancel()
+        super().connection_lost(exc)
+
+    def _look_later(self, *, awaited: bool) -> None:
+        seen = self.cycle if awaited else self
+        self._look = self.loop.call_later(self._request_s, self._drop_if_same, seen)
+
+    def _drop_if_same(self, seen: object) -> None:
+        awaited = self.conn.their_state in {h11.IDLE, h11.SEND_BODY}
+        if awaited and seen is self.cycle:
+            self.transport.close()
+        else:
+            self._look_later(awaited=awaited)
 
 
 @contextlib.asynccontextmanager
@@ -89,7 +125,7 @@ def _settings(app: Any, config: HttpConfig) -> uvicorn.Config:  # noqa: ANN401 -
     return uvicorn.Config(
         app,
         loop="none",
-        http="h11",
+        http=functools.partial(_Protocol, request_s=config.request_s),  # type: ignore[arg-type] # it is called only
         ws="none",
         lifespan="on",
         interface="asgi3",
