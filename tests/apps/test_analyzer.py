@@ -195,3 +195,11 @@ def test_any_thread_may_ask_and_change_while_traffic_runs() -> None:  # noqa: C9
     assert not errors
     assert sum(shard.statistics().failed_blocks for shard in shards) == 0
     assert [sorted(shard.engine.flows) for shard in shards] == [sorted(analyzer.flows())] * 2
+
+
+def test_an_unknown_key_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    analyzer, _ = build_analyzer(Config(), shards=1, now_ns=lambda: 0)
+    analyzer.set_flow("typo", {"keys": "ipdestinatio", "value": "bytes"})
+    assert [record.getMessage() for record in caplog.records] == [
+        "flow typo: no packet has a key called ipdestinatio (did you mean ipdestination?)"
+    ]

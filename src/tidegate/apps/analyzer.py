@@ -6,6 +6,7 @@ may be called from any thread.
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,6 +33,7 @@ from tidegate.engine.syntax import (
     parse_group,
     parse_map,
     parse_threshold,
+    unknown_keys,
 )
 from tidegate.errors import TextError
 from tidegate.web.backend import AgentInfo, DataSourceInfo
@@ -39,6 +41,7 @@ from tidegate.web.backend import AgentInfo, DataSourceInfo
 __all__ = ["Analyzer", "Deliver"]
 
 T = TypeVar("T")
+_LOG = logging.getLogger(__name__)
 Deliver = Callable[[Sequence[Event], Sequence[FlowRecord]], None]
 
 _ALL_AGENTS = {"ALL"}
@@ -141,8 +144,10 @@ class Analyzer:
         return seen
 
     def set_flow(self, name: str, spec: Mapping[str, object]) -> None:
-        """Put a flow definition; the same again changes nothing. `TextError`."""
+        """Put a flow definition; the same again changes nothing. `TextError`. Unknown keys are warned of in the log."""
         definition = parse_definition(name, spec)
+        for key, hint in unknown_keys(definition).items():
+            _LOG.warning("flow %s: no packet has a key called %s%s", name, key, f" ({hint})" if hint else "")
         with self._lock:
             self._each(lambda engine: engine.set_flow(definition))
             self._flows[name] = definition
