@@ -141,7 +141,7 @@ def take_with_collector() -> tuple[float, int, float]:
         time.sleep(0.2)
         spent = time.process_time_ns() - before
     count = shards[0].statistics().datagrams
-    return float(spent), count, 1 - count / (RATE * SECONDS)
+    return float(spent), count, max(1 - count / (RATE * SECONDS), 0.0)
 
 
 def take_bare() -> tuple[float, int, float]:
@@ -155,7 +155,7 @@ def take_bare() -> tuple[float, int, float]:
         _sending(sock.getsockname()[1]).wait()
 
     spent, count = receive._bare(sock, traffic)  # noqa: SLF001 - the same bare loop in both files
-    return float(spent), count, 1 - count / (RATE * SECONDS)
+    return float(spent), count, max(1 - count / (RATE * SECONDS), 0.0)
 
 
 def send(port: int, rate: int = RATE, seconds: float = SECONDS) -> None:
