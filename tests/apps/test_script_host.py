@@ -467,3 +467,25 @@ def test_the_log_goes_to_the_programs_log(caplog: pytest.LogCaptureFixture) -> N
 def test_a_text_starts_no_line_of_the_log_and_steers_no_terminal(caplog: pytest.LogCaptureFixture) -> None:
     log_line(LogLine("warning", "s.py", "name\n2026 ERROR forged\r\x1b[31m\tred\u202e é", 0.0))
     assert caplog.messages == ["s.py: name\n    2026 ERROR forged\\r\\x1b[31m\tred\\u202e é"]
+
+
+def test_the_same_failure_again_and_again_does_not_fill_the_log(tmp_path: Path) -> None:
+    text = """
+    def setup(rt):
+        def tick():
+            if rt.now() < 1_700_000_021.5:
+                raise ValueError(f"at {rt.now():.0f}")
+            raise KeyError("another")
+        rt.every(1, tick)
+    """
+    stage = Stage(script_of(tmp_path, text))
+    stage.host.start(START_NS)
+    stage.host.advance(START_NS + 23 * SECOND)
+    assert stage.lines("error") == [
+        "s.py, line 5: ValueError: at 1700000001 (in timer)",
+        "s.py, line 5: ValueError: at 1700000011 (in timer) (9 more were not logged before)",
+        "s.py, line 5: ValueError: at 1700000021 (in timer) (9 more were not logged before)",
+        "s.py, line 6: KeyError: 'another' (in timer)",
+    ]
+    assert stage.host.status()["s.py"].handlerErrors == 23
+    stage.host.stop()

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import InvalidStateError
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -29,6 +29,9 @@ from tidegate.errors import ConfigError
 from tidegate.io.fetch import HttpResponse
 
 __all__ = ["ScriptFile", "ScriptStatus", "ScriptThread"]
+
+
+_SAME_FAILURE_NS: Final = 10_000_000_000
 
 
 class ScriptFile(msgspec.Struct, frozen=True):
@@ -83,6 +86,9 @@ class ScriptThread:
         self._reported = False
         self._error = ""
         self._failures = 0
+        self._said = ""  # place and type of the exception that was logged last
+        self._said_until_ns = 0
+        self._unsaid = 0
         self._graceful = False
         self._cpu_ms = 0
         self._user_code = UserCode()
@@ -243,7 +249,18 @@ class ScriptThread:
         with self._changed:
             self._error = text
             self._failures += 1
-        self._say("error", text)
+        self._say_failure(text)
+
+    def _say_failure(self, text: str) -> None:
+        """Log an exception; of those from one place and of one type, under attack perhaps thousands, a few a minute."""
+        place = ": ".join(text.split(": ", 2)[:2])
+        now_ns = self.desk.horizon_ns
+        if place == self._said and now_ns < self._said_until_ns:
+            self._unsaid += 1
+            return
+        more = f" ({self._unsaid} more were not logged before)" if self._unsaid else ""
+        self._said, self._said_until_ns, self._unsaid = place, now_ns + _SAME_FAILURE_NS, 0
+        self._say("error", f"{text}{more}")
 
     def _end(self, error: str) -> None:
         with self._changed:
