@@ -7,17 +7,12 @@ TidegateError
 ├── ConfigError         show the user the key, stop before starting
 ├── Inexpressible       tell the user which part of a rule a target cannot express; send nothing
 ├── SourceError         a file, socket or database the user named cannot be used; `name` says which
-└── BgpError            RFC 7606 section 2, weakest reaction first
-    ├── AttributeDiscard    drop the attribute, keep the route
-    ├── TreatAsWithdraw     treat the routes of the UPDATE as withdrawn
-    └── SessionReset        send the NOTIFICATION, close the session
+└── SessionReset        send the NOTIFICATION, close the session
 """
 
 from __future__ import annotations
 
 __all__ = [
-    "AttributeDiscard",
-    "BgpError",
     "ConfigError",
     "DecodeError",
     "EncodeError",
@@ -26,7 +21,6 @@ __all__ = [
     "SourceError",
     "TextError",
     "TidegateError",
-    "TreatAsWithdraw",
 ]
 
 
@@ -112,19 +106,7 @@ class SourceError(TidegateError):
         return f"{self.name}: {self.reason}"
 
 
-class BgpError(TidegateError):
-    """An error in a BGP message; the subclass is the reaction that RFC 7606 asks for."""
-
-
-class AttributeDiscard(BgpError):  # noqa: N818 - RFC 7606's own term
-    """Drop the attribute and keep the route."""
-
-
-class TreatAsWithdraw(BgpError):  # noqa: N818 - RFC 7606's own term
-    """Treat the routes of this UPDATE as withdrawn and keep the session."""
-
-
-class SessionReset(BgpError):  # noqa: N818 - RFC 7606's own term
+class SessionReset(TidegateError):  # noqa: N818 - RFC 7606's own term
     """Send NOTIFICATION `code`/`subcode` with `data` and close the session (RFC 4271 section 6)."""
 
     def __init__(self, code: int, subcode: int, data: bytes = b"", reason: str = "") -> None:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import NewType
 
-__all__ = ["Asn", "IfIndex", "Nanoseconds", "Octets", "Seconds"]
+__all__ = ["Asn", "Seconds"]
 
 Asn = NewType("Asn", int)
-IfIndex = NewType("IfIndex", int)
-Octets = NewType("Octets", int)
 
 # Times are event times: since 1970 UTC as the receiver or the capture stamped them, never read from a clock inside.
-Nanoseconds = NewType("Nanoseconds", int)
 Seconds = NewType("Seconds", float)
