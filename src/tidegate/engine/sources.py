@@ -19,7 +19,6 @@ from tidegate.kernel import I64, U64, Flags
 __all__ = ["AgentCounts", "Sequence", "SourceCounts", "Sources", "source_text"]
 
 _COLUMNS = Seen.FIRST + 3 * SERIES
-_NO_WORDS = np.empty((0, 0), np.uint64)
 
 
 def source_text(source: int) -> str:
