@@ -7,6 +7,4 @@ from typing import NewType
 __all__ = ["Asn", "Seconds"]
 
 Asn = NewType("Asn", int)
-
-# Times are event times: since 1970 UTC as the receiver or the capture stamped them, never read from a clock inside.
-Seconds = NewType("Seconds", float)
+Seconds = NewType("Seconds", float)  # a moment on the clock of whoever passes it, never read inside

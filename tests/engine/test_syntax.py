@@ -618,3 +618,9 @@ def test_one_value_under_two_labels_is_refused() -> None:
     error = error_of(lambda name: parse_map(name, {"a": ["1"], "b": ["1"]}), "m")
 
     assert error.reason == "labels a and b both have this value"
+
+
+def test_keys_of_old_clients_are_groups() -> None:
+    assert parse_keys("sourcegroup,destinationgroup") == parse_keys(
+        "group:[or:ipsource:ip6source]:default,group:[or:ipdestination:ip6destination]:default"
+    )

@@ -18,7 +18,7 @@ from typing import TypeVar, assert_never, cast
 import msgspec
 
 from tidegate.data.fields import FIELDS, MAX_LAYER, FieldRef, field_ref
-from tidegate.engine.definition import Expr, Key, Statistic, Unknown, ValueExpr
+from tidegate.engine.definition import Expr, GroupOf, Key, OrOf, Statistic, Unknown, ValueExpr
 from tidegate.engine.functions import BY_CLASS, FUNCTIONS, UNSUPPORTED, Argument, Function
 from tidegate.engine.scanner import Scanner, escape, nearest
 from tidegate.errors import TextError
@@ -47,6 +47,10 @@ _SHORT_VALUES = {
     "requests": ValueExpr(Statistic.RATE, Key(FieldRef("frames"))),  # one sample, one request
 }
 _SHORT_NAMES = tuple(Unknown(name) for name in _SHORT_VALUES)  # these names mean something else at the start
+_LEGACY: dict[str, Expr] = {  # of old clients: labels in the group that was put without a name
+    "sourcegroup": GroupOf(OrOf((Key(FieldRef("ipsource")), Key(FieldRef("ip6source")))), ("default",)),
+    "destinationgroup": GroupOf(OrOf((Key(FieldRef("ipdestination")), Key(FieldRef("ip6destination")))), ("default",)),
+}
 _STATISTICS = {statistic.value: statistic for statistic in Statistic}
 
 T = TypeVar("T")
@@ -62,6 +66,8 @@ def _key(scan: Scanner, word: str, column: int) -> Expr:
     if match is None or match.end() != len(name):
         bad = match.end() if match else 0
         raise scan.fail(f"{name[bad]!r} cannot stand in the name of a key", min(column + bad, len(scan.text)))
+    if name in _LEGACY:
+        return _LEGACY[name]
     ref = field_ref(name)
     if ref is not None:
         return Key(ref)

@@ -235,7 +235,18 @@ def test_the_length_of_the_packet(records: tuple[msgspec.Struct, ...], length: s
         ),
         (
             app.ExtendedSocketIpv6(6, ip("::1"), ip("::2"), 80, 1025),
-            {"protocol": "6", "serveraddress": "::1", "clientaddress": "::2", "serverport": "80", "clientport": "1025"},
+            {"protocol": "6", "serveraddress6": "::1", "clientaddress6": "::2", "serverport": "80",
+             "clientport": "1025"},
+        ),
+        (
+            app.ExtendedProxySocketIpv4(app.ExtendedSocketIpv4(6, ip("10.0.0.1"), ip("10.0.0.2"), 1025, 80)),
+            {"proxyprotocol": "6", "proxyclientaddress": "10.0.0.1", "proxyserveraddress": "10.0.0.2",
+             "proxyclientport": "1025", "proxyserverport": "80"},
+        ),
+        (
+            app.ExtendedProxySocketIpv6(app.ExtendedSocketIpv6(6, ip("::1"), ip("::2"), 1025, 80)),
+            {"proxyprotocol": "6", "proxyclientaddress6": "::1", "proxyserveraddress6": "::2",
+             "proxyclientport": "1025", "proxyserverport": "80"},
         ),
         (tunnel.ExtendedAcl(1, b"deny-all", 1), {"aclname": "deny-all"}),
         (tunnel.ExtendedFunction(b"nf_hook_slow+0xa"), {"dropfunction": "nf_hook_slow+0xa"}),

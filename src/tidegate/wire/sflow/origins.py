@@ -58,6 +58,8 @@ class Record(IntEnum):
     TCP_INFO = 76  # 0:2209
     SOCKET4 = 77  # 0:2100
     SOCKET6 = 78  # 0:2101
+    PROXY4 = 160  # 0:2102
+    PROXY6 = 161  # 0:2103
     TUNNEL4_IN = 79  # 0:1024
     TUNNEL6_IN = 80  # 0:1026
     VNI_OUT = 81  # 0:1029
@@ -102,6 +104,8 @@ RECORD_MARKS: dict[int, Record] = {
     1042: Record.REASON,
     2100: Record.SOCKET4,
     2101: Record.SOCKET6,
+    2102: Record.PROXY4,
+    2103: Record.PROXY6,
     2200: Record.MEMCACHE,
     2201: Record.HTTP_OLD,
     2202: Record.APP,
@@ -294,10 +298,19 @@ _RECORDS: dict[str, tuple[Origin, ...]] = {
     "tcpsndcwnd": (_u(Record.TCP_INFO, 36, 4),),
     "tcprttwait": (_u(Record.TCP_INFO, 44, 4),),
     "protocol": (_u(Record.SOCKET4, 0, 4), _u(Record.SOCKET6, 0, 4)),
-    "serveraddress": (Origin(Record.SOCKET4, Op.IP4, 4), Origin(Record.SOCKET6, Op.IP6, 4)),
-    "clientaddress": (Origin(Record.SOCKET4, Op.IP4, 8), Origin(Record.SOCKET6, Op.IP6, 20)),
+    "serveraddress": (Origin(Record.SOCKET4, Op.IP4, 4),),
+    "clientaddress": (Origin(Record.SOCKET4, Op.IP4, 8),),
+    "serveraddress6": (Origin(Record.SOCKET6, Op.IP6, 4),),
+    "clientaddress6": (Origin(Record.SOCKET6, Op.IP6, 20),),
     "serverport": (_u(Record.SOCKET4, 12, 4), _u(Record.SOCKET6, 36, 4)),
     "clientport": (_u(Record.SOCKET4, 16, 4), _u(Record.SOCKET6, 40, 4)),
+    "proxyprotocol": (_u(Record.PROXY4, 0, 4), _u(Record.PROXY6, 0, 4)),
+    "proxyclientaddress": (Origin(Record.PROXY4, Op.IP4, 4),),
+    "proxyserveraddress": (Origin(Record.PROXY4, Op.IP4, 8),),
+    "proxyclientaddress6": (Origin(Record.PROXY6, Op.IP6, 4),),
+    "proxyserveraddress6": (Origin(Record.PROXY6, Op.IP6, 20),),
+    "proxyclientport": (_u(Record.PROXY4, 12, 4), _u(Record.PROXY6, 36, 4)),
+    "proxyserverport": (_u(Record.PROXY4, 16, 4), _u(Record.PROXY6, 40, 4)),
     "httpmethod": (_part(Record.HTTP, 0), _part(Record.HTTP_OLD, 0)),
     "httpprotocol": (_part(Record.HTTP, 1),),
     "httpurl": (_text(Record.HTTP + 2), _text(Record.HTTP_OLD + 1)),

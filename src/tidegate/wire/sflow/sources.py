@@ -175,13 +175,25 @@ def _operation(record: app.AppOperation) -> Fields:
 
 
 def _socket(record: app.ExtendedSocketIpv4 | app.ExtendedSocketIpv6) -> Fields:
-    return present(
-        protocol=record.protocol,
-        serveraddress=_address(record.local_ip),
-        clientaddress=_address(record.remote_ip),
-        serverport=record.local_port,
-        clientport=record.remote_port,
+    server, client = _address(record.local_ip), _address(record.remote_ip)
+    ports = present(protocol=record.protocol, serverport=record.local_port, clientport=record.remote_port)
+    if isinstance(record, app.ExtendedSocketIpv4):
+        return ports | present(serveraddress=server, clientaddress=client)
+    return ports | present(serveraddress6=server, clientaddress6=client)
+
+
+def _proxy(record: app.ExtendedProxySocketIpv4 | app.ExtendedProxySocketIpv6) -> Fields:
+    """Read the socket behind a proxy, whose own end is the local one and a client there."""
+    socket = record.socket
+    if socket is None:
+        return {}
+    client, server = _address(socket.local_ip), _address(socket.remote_ip)
+    ports = present(
+        proxyprotocol=socket.protocol, proxyclientport=socket.local_port, proxyserverport=socket.remote_port
     )
+    if isinstance(record, app.ExtendedProxySocketIpv4):
+        return ports | present(proxyclientaddress=client, proxyserveraddress=server)
+    return ports | present(proxyclientaddress6=client, proxyserveraddress6=server)
 
 
 def _tunnel(record: tunnel.ExtendedIpv4TunnelIngress | tunnel.ExtendedIpv6TunnelIngress) -> Fields:
@@ -210,6 +222,8 @@ _READERS: tuple[tuple[type[msgspec.Struct], Callable[[Any], Fields]], ...] = (
     (app.AppOperation, _operation),
     (app.ExtendedSocketIpv4, _socket),
     (app.ExtendedSocketIpv6, _socket),
+    (app.ExtendedProxySocketIpv4, _proxy),
+    (app.ExtendedProxySocketIpv6, _proxy),
     (tunnel.ExtendedAcl, lambda record: present(aclname=_text(record.name))),
     (tunnel.ExtendedFunction, lambda record: present(dropfunction=_text(record.symbol))),
     (tunnel.ExtendedHwTrap, lambda record: present(droptrap=_text(record.trap))),
