@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import atheris
 
@@ -18,7 +19,6 @@ with atheris.instrument_imports(include=["tidegate"]):
     from tidegate.wire.bgp.communities import decode_action, encode_action
     from tidegate.wire.bgp.constants import EXTENDED_LIMIT, Afi, Family, MessageType
     from tidegate.wire.bgp.flowspec import decode_rule, encode_rule
-    from tidegate.wire.bgp.jsonform import rule_from_json, rule_to_json
     from tidegate.wire.bgp.message import KEEPALIVE, frame
     from tidegate.wire.bgp.open import Negotiated, Open, decode_open, encode_open
     from tidegate.wire.bgp.peer import Peer, PeerConfig, Way
@@ -26,6 +26,9 @@ with atheris.instrument_imports(include=["tidegate"]):
     from tidegate.wire.bgp.routes import FlowRoute
     from tidegate.wire.bgp.update import decode_update
     from tidegate.wire.cursor import Reader
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from bgp_json import rule_from_json, rule_to_json  # the spelling of the tests' golden files
 
 ALL = frozenset(Family)
 SESSIONS = (

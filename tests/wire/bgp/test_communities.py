@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bgp_cases import actions, vectors
+from bgp_json import action_from_json, action_to_json
 from tidegate.errors import EncodeError
 from tidegate.wire.bgp.communities import (
     Action,
@@ -22,7 +23,6 @@ from tidegate.wire.bgp.communities import (
     encode_action,
     single,
 )
-from tidegate.wire.bgp.jsonform import action_from_json, action_to_json
 
 
 @pytest.mark.parametrize("case", vectors("actions"))

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bgp_cases import order_vectors, rules, vectors
+from bgp_json import rule_from_json, rule_to_json
 from tidegate.errors import DecodeError, EncodeError
 from tidegate.wire.bgp.constants import Afi
 from tidegate.wire.bgp.flowspec import (
@@ -24,7 +25,6 @@ from tidegate.wire.bgp.flowspec import (
     encode_rule,
     rule_order,
 )
-from tidegate.wire.bgp.jsonform import rule_from_json, rule_to_json
 from tidegate.wire.bgp.prefix import Prefix, parse_prefix
 from tidegate.wire.cursor import Reader
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from bgp_json import action_from_json, action_to_json, rule_from_json
 from tidegate.errors import DecodeError
 from tidegate.wire.bgp.communities import RawCommunity
 from tidegate.wire.bgp.constants import Afi
-from tidegate.wire.bgp.jsonform import action_from_json, action_to_json, rule_from_json
 
 
 @pytest.mark.parametrize(
