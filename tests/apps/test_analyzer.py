@@ -203,3 +203,14 @@ def test_an_unknown_key_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     assert [record.getMessage() for record in caplog.records] == [
         "flow typo: no packet has a key called ipdestinatio (did you mean ipdestination?)"
     ]
+
+
+def test_there_is_a_bound_on_what_is_defined() -> None:
+    analyzer, _ = build_analyzer(Config(), shards=1, now_ns=lambda: 0)
+    for number in range(1000):
+        analyzer.set_map(f"m{number}", {"web": ["80"]})
+    with pytest.raises(TextError, match="there are 1000 already"):
+        analyzer.set_map("one-more", {"web": ["80"]})
+    analyzer.set_map("m0", {"web": ["443"]})
+    assert analyzer.clear_map("m1")
+    analyzer.set_map("one-more", {"web": ["80"]})

@@ -56,12 +56,12 @@ def test_scripts_as_rest_sees_them(tmp_path: Path) -> None:
     ports: ScriptHost
     ports = rest = RestScripts()
     assert ports.scripts() == {}
-    assert asyncio.run(ports.request("", "s.py", request())) is None
+    assert asyncio.run(ports.request("", "s.py", request())) == ScriptReply("the scripts are being loaded", 503)
     rest.host = stage.host
     assert ports.scripts()["s.py"].alive
     reply = asyncio.run(ports.request("", "s.py", request()))
     assert reply == ScriptReply({"path": ("a",), "query": {"q": ("1",)}})
-    assert asyncio.run(ports.request("", "none.py", request())) is None
+    assert asyncio.run(ports.request("", "none.py", request())) == ScriptReply("no such script", 404)
     stage.host.stop()
     late = asyncio.run(ports.request("", "s.py", request()))
     assert late is not None

@@ -42,6 +42,7 @@ __all__ = ["Analyzer", "Deliver"]
 
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
+_MOST_DEFINED = 1000  # of flows, thresholds, groups and maps each; a flow takes some 300 kB once it has samples
 Deliver = Callable[[Sequence[Event], Sequence[FlowRecord]], None]
 
 _ALL_AGENTS = {"ALL"}
@@ -149,6 +150,7 @@ class Analyzer:
         for key, hint in unknown_keys(definition).items():
             _LOG.warning("flow %s: no packet has a key called %s%s", name, key, f" ({hint})" if hint else "")
         with self._lock:
+            _check_room(name, self._flows)
             self._each(lambda engine: engine.set_flow(definition))
             self._flows[name] = definition
 
@@ -166,6 +168,7 @@ class Analyzer:
         """Put a threshold; the same again changes nothing. `TextError`."""
         threshold = parse_threshold(name, spec)
         with self._lock:
+            _check_room(name, self._thresholds)
             self._each(lambda engine: engine.set_threshold(threshold))
             self._thresholds[name] = threshold
 
@@ -192,6 +195,7 @@ class Analyzer:
         """Put a group: label to CIDRs. `TextError`."""
         group = parse_group(name, spec)
         with self._lock:
+            _check_room(name, self._groups)
             self._each(lambda engine: engine.set_group(name, group))
             self._groups[name] = group
 
@@ -209,6 +213,7 @@ class Analyzer:
         """Put a map: label to values. `TextError`."""
         table = parse_map(name, spec)
         with self._lock:
+            _check_room(name, self._maps)
             self._each(lambda engine: engine.set_map(name, table))
             self._maps[name] = table
 
@@ -291,6 +296,12 @@ class Analyzer:
 
 def _renumber(record: T, **number: int) -> T:
     return msgspec.structs.replace(record, **number)  # type: ignore[type-var] # both kinds are structs
+
+
+def _check_room(name: str, known: Mapping[str, object]) -> None:
+    """Refuse one more where there are so many that memory is at stake; replacing one always fits."""
+    if name not in known and len(known) >= _MOST_DEFINED:
+        raise TextError(name, 0, f"there are {_MOST_DEFINED} already", "remove what is no longer needed")
 
 
 def _agent_words(text: str) -> Words | None:

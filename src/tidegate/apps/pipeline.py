@@ -14,7 +14,7 @@ from tidegate.apps.analyzer import Analyzer
 from tidegate.apps.config import Config, GeoConfig
 from tidegate.apps.script_host import ScriptFile
 from tidegate.apps.shard import Shard
-from tidegate.data.address import parse_prefix
+from tidegate.data.address import parse_prefix, prefix_mask
 from tidegate.data.geo import AsnAttribute, CountryAttribute
 from tidegate.engine.engine import Engine
 from tidegate.engine.lookups import Lookups
@@ -24,9 +24,6 @@ from tidegate.io.vendors import load_vendors
 from tidegate.wire.sflow.columns import AgentFilter, Decoder
 
 __all__ = ["build_analyzer", "script_files", "store_folder"]
-
-_ALL = (1 << 128) - 1
-_LOW = (1 << 64) - 1
 
 
 def build_analyzer(config: Config, *, shards: int, now_ns: Callable[[], int]) -> tuple[Analyzer, list[Shard]]:
@@ -95,7 +92,6 @@ def _agent_filter(texts: tuple[str, ...]) -> AgentFilter | None:
             words, length = parse_prefix(text)
         except ValueError as error:
             raise ConfigError("sflow.agents", str(error)) from None
-        mask = _ALL << (128 - length) & _ALL
         networks.append(words)
-        masks.append((mask >> 64, mask & _LOW))
+        masks.append(prefix_mask(length))
     return AgentFilter(np.array(networks, np.uint64), np.array(masks, np.uint64))

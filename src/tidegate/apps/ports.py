@@ -16,7 +16,7 @@ from tidegate.web.backend import NeighborInfo, ScriptReply, ScriptRequest, Scrip
 
 __all__ = ["RestScripts", "RestSpeaker"]
 
-_NOT_FOUND, _BAD_REQUEST = 404, 400
+_BAD_REQUEST, _UNAVAILABLE = 400, 503
 
 
 class RestSpeaker:
@@ -77,7 +77,7 @@ class RestScripts:
     async def request(self, app: str, file: str, request: ScriptRequest) -> ScriptReply | None:
         """Ask a script's handler."""
         if self.host is None:
-            return None
+            return ScriptReply("the scripts are being loaded", _UNAVAILABLE)
         if request.error is not None:
             return ScriptReply(request.error, _BAD_REQUEST)
         call = script_http.HttpCall(
@@ -90,5 +90,5 @@ class RestScripts:
         try:
             value = await asyncio.wrap_future(self.host.ask(app, file, call))
         except script_http.HttpError as error:
-            return None if error.status == _NOT_FOUND else ScriptReply(error.reason, error.status)
+            return ScriptReply(error.reason, error.status)
         return ScriptReply(value)

@@ -40,6 +40,7 @@ def set_up_log(level: str) -> None:
         logging.basicConfig(level=level.upper(), format="%(message)s", handlers=[handler])
     else:
         logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("numba").setLevel(logging.WARNING)  # its debug lines are its compiler's own
     if level != "debug":  # that it starts and stops is told by the program that has it
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
