@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.data.address import MAPPED, format_address, is_mapped, parse_address, parse_prefix, words_of_bytes
+from tidegate.data.address import (
+    MAPPED,
+    format_address,
+    is_mapped,
+    parse_address,
+    parse_prefix,
+    prefix_mask,
+    words_of_bytes,
+)
 
 ipv4 = st.integers(0, (1 << 32) - 1).map(ipaddress.IPv4Address)
 ipv6 = st.integers(0, (1 << 128) - 1).filter(lambda value: value >> 32 != 0xFFFF).map(ipaddress.IPv6Address)
@@ -56,6 +64,12 @@ def test_prefixes(text: str, words: tuple[int, int], length: int) -> None:
 def test_what_is_no_prefix(text: str) -> None:
     with pytest.raises(ValueError, match=r"\S"):
         parse_prefix(text)
+
+
+@pytest.mark.parametrize("length", range(129))
+def test_the_mask_of_a_prefix(length: int) -> None:
+    netmask = ipaddress.IPv6Network(("::", length)).netmask
+    assert prefix_mask(length) == words_of_bytes(netmask.packed)
 
 
 @pytest.mark.parametrize("size", [0, 3, 5, 15, 17])

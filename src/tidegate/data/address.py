@@ -7,7 +7,16 @@ from __future__ import annotations
 
 import ipaddress
 
-__all__ = ["MAPPED", "Words", "format_address", "is_mapped", "parse_address", "parse_prefix", "words_of_bytes"]
+__all__ = [
+    "MAPPED",
+    "Words",
+    "format_address",
+    "is_mapped",
+    "parse_address",
+    "parse_prefix",
+    "prefix_mask",
+    "words_of_bytes",
+]
 
 Words = tuple[int, int]
 
@@ -35,6 +44,12 @@ def parse_prefix(text: str) -> tuple[Words, int]:
         return (0, MAPPED | int(network.network_address)), 96 + network.prefixlen
     value = int(network.network_address)
     return (value >> 64, value & _LOW), network.prefixlen
+
+
+def prefix_mask(length: int) -> Words:
+    """Return the words whose first `length` bits are set: 0 to 128, IPv4 plus 96."""
+    mask = (1 << 128) - (1 << 128 - length)
+    return mask >> 64, mask & _LOW
 
 
 def words_of_bytes(octets: bytes) -> Words:

@@ -12,6 +12,7 @@ from typing import assert_never
 
 import numpy as np
 
+from tidegate.data.address import prefix_mask
 from tidegate.data.batch import FlowBatch
 from tidegate.data.fields import FieldRef
 from tidegate.data.forms import FORMS, Form
@@ -52,13 +53,15 @@ from tidegate.engine.uri import uri_part
 from tidegate.engine.values import (
     Memo,
     Value,
+    Wanted,
+    among,
     as_text,
     by_text,
     choose,
     column_value,
-    equals,
     exact_words,
     missing,
+    wanted,
 )
 from tidegate.kernel import U64, Flags
 
@@ -73,14 +76,23 @@ class Memos:
 
     def __init__(self) -> None:
         self._memos: dict[object, Memo] = {}
+        self._wanted: dict[tuple[Form, bool, tuple[str, ...]], Wanted] = {}
 
     def of(self, node: object) -> Memo:
         """Return the memory of an expression or comparison."""
         return self._memos.setdefault(node, Memo())
 
+    def wanted(self, form: Form, wanted_texts: tuple[str, ...], texts: Texts, *, exact: bool) -> Wanted:
+        """Return the words of the texts of a comparison, read at its first batch."""
+        place = (form, exact, wanted_texts)
+        if place not in self._wanted:
+            self._wanted[place] = wanted(form, wanted_texts, texts, exact=exact)
+        return self._wanted[place]
+
     def forget(self) -> None:
         """Forget everything, when definitions or lookups have changed."""
         self._memos.clear()
+        self._wanted.clear()
 
 
 class Evaluation:
@@ -131,12 +143,11 @@ class Evaluation:
             case _:
                 assert_never(compare.op)
 
-    def _equals_any(self, lhs: Expr, value: Value, wanted: tuple[str, ...]) -> Flags:
+    def _equals_any(self, lhs: Expr, value: Value, texts: tuple[str, ...]) -> Flags:
         exact = form_of(lhs) is not value.form  # forms that functions make inside print one way only
-        found = [equals(value, text, self._texts, exact=exact) for text in wanted]
-        if "null" in wanted:
-            found.append(~value.known)
-        return np.asarray(np.logical_or.reduce(found))
+        sought = self._memos.wanted(value.form, texts, self._texts, exact=exact)
+        found = among(value, sought, self._texts)
+        return found | ~value.known if "null" in sought.texts else found
 
     def _matches(self, compare: Compare, value: Value) -> Flags:
         patterns = [re.compile(pattern) for pattern in compare.values]
@@ -218,7 +229,7 @@ class Evaluation:
         value = self._addresses(expr.of)
         high, low = value.words
         mapped = (high == 0) & (low >> np.uint64(32) == np.uint64(0xFFFF))
-        masks = [_address_mask(96 + min(expr.bits, 32)), _address_mask(min(expr.bits, 128))]
+        masks = np.array([prefix_mask(96 + min(expr.bits, 32)), prefix_mask(min(expr.bits, 128))], np.uint64)
         lengths = np.where(mapped, 96 + min(expr.bits, 32), min(expr.bits, 128)).astype(np.uint64)
         words = np.array(
             [
@@ -324,8 +335,3 @@ def numbers_of(value: Value, memo: Memo, texts: Texts) -> tuple[U64, Flags]:
 
 def _address_text(parts: list[str]) -> str | None:
     return parts[0] if FORMS[Form.ADDRESS].parse(parts[0]) else None
-
-
-def _address_mask(length: int) -> tuple[np.uint64, np.uint64]:
-    whole = ((1 << length) - 1) << (128 - length)
-    return np.uint64(whole >> 64), np.uint64(whole & _ALL)
