@@ -8,8 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.data.forms import FORMS, Form
+from tidegate.engine.evaluate import Memos
 from tidegate.engine.texts import Texts
-from tidegate.engine.values import Memo, Value, as_text, by_text, choose, equals, exact_words, missing, text_of
+from tidegate.engine.values import (
+    Memo,
+    Value,
+    among,
+    as_text,
+    by_text,
+    choose,
+    exact_words,
+    missing,
+    text_of,
+    wanted,
+)
 
 
 def numbers(*words: int | None, absent: str | None = None) -> Value:
@@ -104,7 +116,9 @@ def test_texts_of_any_form_as_plain_texts() -> None:
     ],
 )
 def test_equality_with_a_text(text: str, *, exact: bool, found: list[bool]) -> None:
-    assert equals(numbers(7, 8, None, absent="x"), text, Texts(), exact=exact).tolist() == found
+    texts = Texts()
+    sought = wanted(Form.NUMBER, (text,), texts, exact=exact)
+    assert among(numbers(7, 8, None, absent="x"), sought, texts).tolist() == found
 
 
 def test_exact_words_print_as_the_text() -> None:
@@ -126,3 +140,20 @@ def test_choice_is_by_row(rows: list[tuple[bool, int | None, int | None]]) -> No
     expected = [row[1] if row[0] else row[2] for row in rows]
     assert found == [None if number is None else str(number) for number in expected]
     assert FORMS[Form.NUMBER].width == 1
+
+
+@given(st.lists(st.integers(0, 40), max_size=30), st.lists(st.integers(0, 60) | st.just("x"), max_size=40))
+def test_those_of_many_texts_are_found(rows: list[int], sought: list[int | str]) -> None:
+    texts = Texts()
+    found = among(numbers(*rows, None, absent="x"), wanted(Form.NUMBER, tuple(map(str, sought)), texts), texts)
+    assert found.tolist() == [row in sought for row in [*rows, "x"]]
+
+
+def test_a_long_list_is_read_once() -> None:
+    memos, texts = Memos(), Texts()
+    names = tuple(f"10.0.{number // 256}.{number % 256}" for number in range(1000))
+    first = memos.wanted(Form.ADDRESS, names, texts, exact=False)
+    assert memos.wanted(Form.ADDRESS, names, texts, exact=False) is first
+    assert first.words.shape == (1000, 2)
+    memos.forget()
+    assert memos.wanted(Form.ADDRESS, names, texts, exact=False) is not first

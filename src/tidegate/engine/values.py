@@ -17,22 +17,25 @@ from tidegate.data.forms import FORMS, Form
 from tidegate.data.hash import hash_text
 from tidegate.engine.source_kernels import number_keys
 from tidegate.engine.texts import Texts
-from tidegate.kernel import I64, U64, Flags
+from tidegate.kernel import I32, I64, U64, Flags
 
 __all__ = [
     "Memo",
     "Value",
+    "Wanted",
+    "among",
     "as_text",
     "by_text",
     "choose",
     "column_value",
-    "equals",
     "exact_words",
     "missing",
     "text_of",
     "text_value",
+    "wanted",
 ]
 
+_FEW = 8  # up to so many are compared one by one, which takes less than to look each row up
 _MEMO_SIZE = 1 << 16
 
 
@@ -93,17 +96,37 @@ def text_of(form: Form, words: tuple[int, ...], texts: Texts) -> str:
     return traits.format(words) if octets is None else traits.spelling.text(octets)
 
 
-def equals(value: Value, text: str, texts: Texts, *, exact: bool = False) -> Flags:
-    """Return the rows whose text is `text`, or means the same in the value's form unless `exact`."""
-    if value.absent == text:
-        return ~value.present
-    words = exact_words(value.form, text, texts) if exact else _words_of(value.form, text, texts)
-    if words is None:
-        return np.zeros_like(value.present)
-    same = value.present.copy()
-    for part, word in zip(value.words, words, strict=True):
-        same &= part == np.uint64(word)
-    return same
+class Wanted(msgspec.Struct, frozen=True, eq=False):
+    """Texts to be found, as words of one form; read once, since a list may be as long as a feed of addresses."""
+
+    texts: frozenset[str]
+    words: U64  # (n, width of the form), all different
+    index: I32  # where each is found, see number_keys
+
+
+def wanted(form: Form, wanted_texts: tuple[str, ...], texts: Texts, *, exact: bool = False) -> Wanted:
+    """Return texts to be found in values of a form: what means the same in it or, with `exact`, prints as the text."""
+    read = (exact_words(form, text, texts) if exact else _words_of(form, text, texts) for text in wanted_texts)
+    keys = np.array([words for words in read if words is not None], np.uint64).reshape(-1, FORMS[form].width)
+    different, _, index = _numbered(keys, texts.seed)
+    return Wanted(frozenset(wanted_texts), np.ascontiguousarray(different), index)
+
+
+def among(value: Value, sought: Wanted, texts: Texts) -> Flags:
+    """Return the rows that have one of the texts sought."""
+    found = value.present & _found(value.words, sought, texts)
+    return found if value.absent is None or value.absent not in sought.texts else found | ~value.present
+
+
+def _found(words: U64, sought: Wanted, texts: Texts) -> Flags:
+    rows = words.T
+    if len(sought.words) <= _FEW:
+        same = [np.logical_and.reduce(rows == one, axis=1) for one in sought.words]
+        return np.logical_or.reduce(same) if same else np.zeros(len(rows), np.bool_)
+    numbers = np.empty(len(rows), np.int64)
+    full = np.array([len(sought.words)])  # no room: what is not there gets no number
+    number_keys(np.ascontiguousarray(rows), sought.index, sought.words, np.uint64(texts.seed), full, numbers)
+    return numbers >= 0
 
 
 def exact_words(form: Form, text: str, texts: Texts) -> tuple[int, ...] | None:
@@ -156,10 +179,16 @@ def by_text(values: list[Value], function: Callable[[list[str]], str | None], me
 
 def _unique(keys: U64, seed: int) -> tuple[U64, I64]:
     """Return the different rows of a matrix in order of appearance, and for each row which of them it is."""
+    different, numbers, _ = _numbered(keys, seed)
+    return different, numbers
+
+
+def _numbered(keys: U64, seed: int) -> tuple[U64, I64, I32]:
+    """Return as `_unique` does, and the index by which more rows can be looked up."""
     index = np.zeros(1 << (2 * len(keys)).bit_length(), np.int32)
     different, size, numbers = np.empty_like(keys), np.zeros(1, np.int64), np.empty(len(keys), np.int64)
     number_keys(keys, index, different, np.uint64(seed), size, numbers)
-    return different[: size[0]], numbers
+    return different[: size[0]], numbers, index
 
 
 def _texts_of(values: list[Value], key: tuple[int, ...], texts: Texts) -> list[str]:
