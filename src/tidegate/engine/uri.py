@@ -7,11 +7,15 @@ splits; a part that is not there or empty is missing.
 from __future__ import annotations
 
 import re
-from typing import assert_never
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final, TypeAlias
 
 from tidegate.engine.definition import UriAttribute
 
 __all__ = ["uri_part"]
+
+Url: TypeAlias = re.Match[str]  # of _SPLIT
 
 _SPLIT = re.compile(r"(?:(?P<scheme>[^:/?#]+):)?(?://(?P<authority>[^/?#]*))?(?P<path>[^?#]*)"
                     r"(?:\?(?P<query>[^#]*))?(?:#(?P<fragment>.*))?", re.DOTALL)  # fmt: skip
@@ -20,36 +24,37 @@ _AUTHORITY = re.compile(r"(?:(?P<user>.*)@)?(?P<host>\[[^\]]*\]|[^:]*)(?::(?P<po
 
 def uri_part(text: str, attribute: UriAttribute) -> str | None:
     """Return a part of the URL `text`, or None where it has none."""
-    match = _SPLIT.fullmatch(text)
-    parts = match.groupdict() if match else {}
-    path = parts.get("path") or ""
-    file = path.rpartition("/")[2]
-    opaque = bool(parts.get("scheme")) and parts.get("authority") is None and not path.startswith("/")
-    match attribute:
-        case UriAttribute.SCHEME | UriAttribute.AUTHORITY | UriAttribute.QUERY | UriAttribute.FRAGMENT:
-            part = parts.get(attribute.value)
-        case UriAttribute.USER | UriAttribute.HOST | UriAttribute.PORT:
-            authority = _AUTHORITY.fullmatch(parts.get("authority") or "")
-            part = authority.group(attribute.value) if authority else None
-        case UriAttribute.PATH:
-            part = None if opaque else path
-        case UriAttribute.FILE:
-            part = None if opaque else file
-        case UriAttribute.EXTENSION:
-            part = None if opaque or "." not in file else file.rpartition(".")[2]
-        case UriAttribute.NORMALIZED:
-            part = (
-                text
-                if opaque or match is None
-                else text[: match.start("path")] + _plain(path) + text[match.end("path") :]
-            )
-        case UriAttribute.ISABSOLUTE:
-            part = "true" if parts.get("scheme") else "false"
-        case UriAttribute.ISOPAQUE:
-            part = "true" if opaque else "false"
-        case _:
-            assert_never(attribute)
-    return part or None
+    url = _SPLIT.fullmatch(text)
+    return (url and _PARTS[attribute](url)) or None
+
+
+def _opaque(url: Url) -> bool:
+    return bool(url["scheme"]) and url["authority"] is None and not url["path"].startswith("/")
+
+
+def _path(url: Url) -> str:
+    return "" if _opaque(url) else url["path"]
+
+
+def _file(url: Url) -> str:
+    return _path(url).rpartition("/")[2]
+
+
+def _extension(url: Url) -> str:
+    _, dot, extension = _file(url).rpartition(".")
+    return extension if dot else ""
+
+
+def _inside_authority(url: Url, name: str) -> str | None:
+    found = _AUTHORITY.fullmatch(url["authority"] or "")
+    return found and found[name]
+
+
+def _normalized(url: Url) -> str:
+    if _opaque(url):
+        return url.string
+    start, stop = url.span("path")
+    return url.string[:start] + _plain(url["path"]) + url.string[stop:]
 
 
 def _plain(path: str) -> str:
@@ -68,3 +73,22 @@ def _plain(path: str) -> str:
     if absolute:
         return f"/{plain}"
     return f"./{plain}" if plain.startswith("/") else plain  # a relative path stays one
+
+
+_PARTS: Final[Mapping[UriAttribute, Callable[[Url], str | None]]] = MappingProxyType(
+    {
+        UriAttribute.NORMALIZED: _normalized,
+        UriAttribute.SCHEME: lambda url: url["scheme"],
+        UriAttribute.USER: lambda url: _inside_authority(url, "user"),
+        UriAttribute.AUTHORITY: lambda url: url["authority"],
+        UriAttribute.HOST: lambda url: _inside_authority(url, "host"),
+        UriAttribute.PORT: lambda url: _inside_authority(url, "port"),
+        UriAttribute.PATH: _path,
+        UriAttribute.FILE: _file,
+        UriAttribute.EXTENSION: _extension,
+        UriAttribute.QUERY: lambda url: url["query"],
+        UriAttribute.FRAGMENT: lambda url: url["fragment"],
+        UriAttribute.ISABSOLUTE: lambda url: "true" if url["scheme"] else "false",
+        UriAttribute.ISOPAQUE: lambda url: "true" if _opaque(url) else "false",
+    }
+)
