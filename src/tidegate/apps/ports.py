@@ -64,7 +64,8 @@ class RestScripts:
     REST is there before the scripts, which may ask for it: until `host` is set there are none.
     """
 
-    host: ScriptHost | None = None
+    def __init__(self) -> None:
+        self.host: ScriptHost | None = None
 
     def scripts(self) -> dict[str, ScriptStatus]:
         """Return the scripts."""
