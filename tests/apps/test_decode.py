@@ -43,6 +43,20 @@ def test_a_file_that_cannot_be_read_ends_it(tmp_path: Path) -> None:
         list(decoded_objects([tmp_path / "none"]))
 
 
+def test_a_recording_that_is_cut_off_says_so_behind_its_datagrams(tmp_path: Path) -> None:
+    path = write_payloads(tmp_path / "c.pcap", attack(2), step_ns=SECOND)
+    path.write_bytes(path.read_bytes()[:-3])
+    good, end = decoded_objects([path])
+    assert "error" not in good
+    assert end["file"] == str(path)
+    assert "the file ends within a record" in end["error"]
+
+
+def test_a_recording_without_datagrams_says_so(tmp_path: Path) -> None:
+    (end,) = decoded_objects([write_payloads(tmp_path / "c.pcap", [], step_ns=SECOND)])
+    assert "0 datagrams" in end["error"]
+
+
 def test_text_is_indented() -> None:
     shown = {"a": 1, "b": {"c": 2}, "d": [{"e": 3}, {"e": 4}], "f": [1, 2], "g": []}
     assert list(text_lines(shown)) == [

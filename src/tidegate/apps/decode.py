@@ -9,7 +9,7 @@ from typing import Any
 from tidegate.data.address import format_address
 from tidegate.data.block import Block
 from tidegate.errors import DecodeError
-from tidegate.io.pcap import Capture
+from tidegate.io.pcap import Capture, describe_capture
 from tidegate.wire.sflow.decode import decode_datagram
 from tidegate.wire.sflow.view import datagram_json
 
@@ -19,13 +19,19 @@ Shown = dict[str, Any]
 
 
 def decoded_objects(paths: Sequence[Path]) -> Iterator[Shown]:
-    """Yield one object a datagram; one that cannot be decoded has `error` in place of its content."""
+    """Yield one object a datagram; one that cannot be decoded has `error` in place of its content.
+
+    A recording that is damaged or holds no datagrams ends with an object whose `error` says so.
+    """
     for path in paths:
         capture = Capture(path)
         try:
             for block in capture:
                 for row in range(len(block)):
                     yield _shown(path, block, row)
+            stats = capture.statistics()
+            if stats.damage or not stats.datagrams:
+                yield {"file": str(path), "error": describe_capture(stats)}
         finally:
             capture.close()
 
