@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import threading
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -122,3 +123,18 @@ def test_an_empty_block_is_nothing(heard: Heard, made: tuple[Analyzer, Shard]) -
     shard.take(Block(block.data, none, none, none, words, words, none))
     assert shard.statistics().datagrams == 0
     assert not heard.lines
+
+
+def test_data_sources_without_room_are_counted_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    config = msgspec.structs.replace(
+        CONFIG, engine=msgspec.structs.replace(CONFIG.engine, max_sources=16, max_agents=16)
+    )
+    analyzer, (shard,) = build_analyzer(config, shards=1, now_ns=lambda: 0)
+    made_up = [payload[:8] + number.to_bytes(4, "big") + payload[12:] for number, payload in enumerate(attack(20), 1)]
+    with caplog.at_level(logging.WARNING):
+        for block in blocks(made_up, step_ns=1, size=5):
+            shard.take(block)
+    counts = shard.statistics()
+    assert (counts.datagrams, counts.refused_datagrams) == (20, 4)
+    assert counts.refused_samples == analyzer.analyzer()["sFlowSamplesDiscarded"] == counts.flow_samples // 5
+    assert [line.count("[sflow] agents") for line in caplog.messages] == [1]

@@ -101,6 +101,7 @@ class Analyzer:
             "sFlowDatagramsReceived": sum(count.datagrams for count in counts),
             "sFlowFlowSamples": sum(count.flow_samples for count in counts),
             "sFlowCounterSamples": sum(count.counter_samples for count in counts),
+            "sFlowSamplesDiscarded": sum(count.refused_samples for count in counts),
             "sFlowParseErrors": sum(one.counts["bad_truncated"] + one.counts["bad_address"] for one in decoders),
             "sFlowUnsupportedVersion": sum(one.counts["bad_version"] for one in decoders),
             "sFlowDatagramsDiscarded": sum(one.not_allowed for one in decoders),

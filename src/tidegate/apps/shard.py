@@ -43,6 +43,8 @@ class ShardStatistics(msgspec.Struct, frozen=True):
     counter_samples: int
     failed_blocks: int  # dropped because of an error of ours, which was logged
     failed_datagrams: int  # in those
+    refused_samples: int  # of data sources there was no room for; they belong to no flow
+    refused_datagrams: int  # of agents there was no room for; their sequence numbers are not judged
 
 
 class Shard:
@@ -58,6 +60,7 @@ class Shard:
         self._blocks: BoundedQueue[Block] | None = None  # while a thread answers questions
         self._thread: threading.Thread | None = None
         self._counts = [0, 0, 0, 0, 0, 0]
+        self._full = False  # whether it was told that there is no room for further data sources
 
     def start(self, blocks: BoundedQueue[Block]) -> None:
         """Take blocks from a queue, on a thread, until the queue is closed."""
@@ -84,8 +87,21 @@ class Shard:
         self._counts[1] += len(decoded.datagrams)
         self._counts[2] += len(decoded.flows)
         self._counts[3] += len(decoded.counters)
+        self._tell_once_full()
         if caused:
             self._publish(caused)
+
+    def _tell_once_full(self) -> None:
+        sources = self.engine.sources
+        if self._full or not (sources.refused or sources.untold):
+            return
+        self._full = True
+        _LOG.warning(
+            "shard %s: there is no room for further agents and data sources, what they send is dropped: if they are "
+            "made up, name yours under [sflow] agents and start again; else raise max_agents and max_sources "
+            "under [engine]",
+            self.name,
+        )
 
     def _read_attributes(self, decoded: Decoded) -> None:
         """Read what counters samples tell of their data source, of each once in a while."""
@@ -123,7 +139,9 @@ class Shard:
 
     def statistics(self) -> ShardStatistics:
         """Return the counters."""
-        return ShardStatistics(*self._counts)
+        sources = self.engine.sources
+        counts = [*self._counts, sources.refused, sources.untold]
+        return ShardStatistics(*counts)
 
     def _run(self, blocks: BoundedQueue[Block]) -> None:
         while True:
