@@ -178,7 +178,7 @@ def flows(name: str | None, agents: str, most: int, mode: str, url: str, token: 
     client = Client(url, token)
     known = _definitions(client)
     if name is None:
-        _show(_named(known, "name"), tables.definitions(), as_json=as_json)
+        _show(_named(known, "name"), tables.DEFINITIONS, as_json=as_json)
         return
     if name not in known:
         there = ", ".join(known) or "none; put one by REST, in the configuration file or in a script"

@@ -53,7 +53,7 @@ def test_rules_and_routes_are_one_line() -> None:
 
 
 def test_objects_without_any_field_are_shown_as_well() -> None:
-    every = (tables.AGENTS, tables.NEIGHBORS, tables.FLOWSPEC, tables.ROUTES, tables.definitions(), tables.events({}))
+    every = (tables.AGENTS, tables.NEIGHBORS, tables.FLOWSPEC, tables.ROUTES, tables.DEFINITIONS, tables.events({}))
     for columns in every:
         assert all(isinstance(column.text({}), str) for column in columns)
 

@@ -194,7 +194,7 @@ def test_a_group_that_is_replaced_counts_at_once() -> None:
     engine.set_map("m", parse_map("m", {"no": ["10.1.2.3"]}))
     step(engine, [at(0)])
     engine.set_map("m", None)
-    engine.set_lookups(lambda lookups: lookups.with_group("g", parse_group("g", {"c": ["10.1.2.3"]})))
+    engine.set_group("g", parse_group("g", {"c": ["10.1.2.3"]}))
     step(engine, [at(0)])
 
     assert shown(engine) == {"a": 100, "b": 100, "c": 100}

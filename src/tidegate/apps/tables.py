@@ -12,7 +12,7 @@ import msgspec
 
 from tidegate.io.clock import format_time
 
-__all__ = ["AGENTS", "FLOWSPEC", "NEIGHBORS", "ROUTES", "Column", "definitions", "events", "flows"]
+__all__ = ["AGENTS", "DEFINITIONS", "FLOWSPEC", "NEIGHBORS", "ROUTES", "Column", "events", "flows"]
 
 Row = Mapping[str, Any]
 Definitions = Mapping[str, Row]  # flow definitions by name
@@ -72,6 +72,14 @@ AGENTS = (
     Column("counters", _count("sFlowCounterSamples"), right=True),
 )
 
+DEFINITIONS = (
+    Column("flow", _plain("name")),
+    Column("keys", _plain("keys"), wide=True),
+    Column("value", _plain("value")),
+    Column("filter", _plain("filter"), wide=True),
+    Column("t", _plain("t"), right=True),
+)
+
 NEIGHBORS = (
     Column("neighbour", _plain("address"), wide=True),
     Column("AS", _plain("peerAs"), right=True),
@@ -97,17 +105,6 @@ def _pairs(value: object) -> str:
     if not isinstance(value, Mapping):
         return _joined(value)
     return ", ".join(f"{name} {_joined(part)}" for name, part in value.items())
-
-
-def definitions() -> Sequence[Column]:
-    """Return the columns of flow definitions."""
-    return (
-        Column("flow", _plain("name")),
-        Column("keys", _plain("keys"), wide=True),
-        Column("value", _plain("value")),
-        Column("filter", _plain("filter"), wide=True),
-        Column("t", _plain("t"), right=True),
-    )
 
 
 def flows(known: Definitions, name: str) -> Sequence[Column]:

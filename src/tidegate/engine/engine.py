@@ -7,7 +7,7 @@ alone, not on how they were cut into batches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import msgspec
@@ -135,11 +135,6 @@ class Engine:
     def set_map(self, name: str, table: MapTable | None) -> None:
         """Put a map, or remove it."""
         self._lookups = self._lookups.with_map(name, table)
-        self._memos.forget()
-
-    def set_lookups(self, change: Callable[[Lookups], Lookups]) -> None:
-        """Change the other tables that functions look up."""
-        self._lookups = change(self._lookups)
         self._memos.forget()
 
     def _attach_thresholds(self, metric: str) -> None:
