@@ -21,11 +21,12 @@ import msgspec
 from tidegate.apps.script import LogLine, Services
 from tidegate.apps.script_desk import Job, Kind
 from tidegate.apps.script_http import HttpCall, Reply, error_reply, not_found, reply_of, unavailable
-from tidegate.apps.script_thread import ScriptFile, ScriptStatus, ScriptThread
+from tidegate.apps.script_thread import ScriptFile, ScriptThread
 from tidegate.engine.events import Event, FlowRecord
 from tidegate.errors import ConfigError
+from tidegate.web.backend import ScriptStatus
 
-__all__ = ["ScriptFile", "ScriptHost", "ScriptLimits", "ScriptStatus", "log_line"]
+__all__ = ["ScriptFile", "ScriptHost", "ScriptLimits", "log_line"]
 
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _MAX_STEPS: Final = 100_000  # timers run one by one for each `advance`; a recording may jump by years

@@ -27,8 +27,9 @@ from tidegate.apps.script_load import ScriptStopped, UserCode, describe_error, l
 from tidegate.apps.store import Store
 from tidegate.errors import ConfigError
 from tidegate.io.fetch import HttpResponse
+from tidegate.web.backend import ScriptStatus
 
-__all__ = ["ScriptFile", "ScriptStatus", "ScriptThread"]
+__all__ = ["ScriptFile", "ScriptThread"]
 
 
 _SAME_FAILURE_NS: Final = 10_000_000_000
@@ -45,23 +46,6 @@ class ScriptFile(msgspec.Struct, frozen=True):
     def name(self) -> str:
         """How it is called in statuses, logs and paths: `file.py`, or `app/file.py`."""
         return f"{self.app}/{self.path.name}" if self.app else self.path.name
-
-
-class ScriptStatus(msgspec.Struct, frozen=True):
-    """How a script is doing: the object of `/scripts/json`, section 2.11 of the REST reference, and a little more."""
-
-    flowsReceived: int  # noqa: N815 - the interface's names, as all below
-    flowsLost: int  # noqa: N815
-    eventsReceived: int  # noqa: N815
-    eventsLost: int  # noqa: N815
-    requestsReceived: int  # noqa: N815
-    requestsLost: int  # noqa: N815
-    alive: bool
-    gracefulExit: bool  # noqa: N815 - ended without error
-    cpuMs: int  # noqa: N815
-    error: str = ""  # why it ended, what keeps it, or the latest exception of a handler
-    handlerErrors: int = 0  # noqa: N815 - exceptions of handlers
-    stuck: bool = False  # a handler has been running for long
 
 
 class ScriptThread:

@@ -196,7 +196,7 @@ class ScriptStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     alive: bool
     gracefulExit: bool  # noqa: N815 - it ended, and without an error
     cpuMs: float  # noqa: N815
-    error: str | None = None  # script, file, line and exception
+    error: str = ""  # why it ended, what keeps it, or the latest exception of a handler, with file and line
     handlerErrors: int = 0  # noqa: N815 - exceptions of handlers
     stuck: bool = False  # a handler has been running for long
 
