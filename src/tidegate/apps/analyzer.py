@@ -118,7 +118,7 @@ class Analyzer:
         for counts in self._each(lambda engine: engine.sources.counts()):
             for one in counts:
                 known = found.get(one.agent)
-                found[one.agent] = one if known is None else _joined(known, one)
+                found[one.agent] = one if known is None else known + one
         named = {format_address(*words): _agent_info(one, now) for words, one in found.items()}
         return named if addresses is None else {name: named[name] for name in addresses if name in named}
 
@@ -189,7 +189,9 @@ class Analyzer:
         words = _agent_words(agent)
         now_ns = self._now_ns()
         return words is not None and any(
-            self._each(lambda engine: engine.triggered(name, flow, now_ns, place=(words, source), key=flow_key))
+            self._each_at(
+                now_ns, lambda engine, at: engine.triggered(name, flow, at, place=(words, source), key=flow_key)
+            )
         )
 
     def set_group(self, name: str, spec: Mapping[str, object]) -> None:
@@ -262,7 +264,7 @@ class Analyzer:
 
     def advance(self, now_ns: int) -> None:
         """Close flow records that are idle, when no samples come that would."""
-        for caused in self._each(lambda engine: engine.advance(now_ns)):
+        for caused in self._each_at(now_ns, lambda engine, at: engine.advance(at)):
             if caused:
                 self.publish(caused)
 
@@ -282,14 +284,17 @@ class Analyzer:
         wanted = _wanted_agents(agents)
         now_ns = self._now_ns()
 
-        def take(engine: Engine) -> Snapshot | None:
+        def take(engine: Engine, at_ns: int) -> Snapshot | None:
             flow = engine.flows.get(name)  # None where it was removed just now
-            return None if flow is None else snapshot(flow, engine.sources, engine.seconds(now_ns), wanted)
+            return None if flow is None else snapshot(flow, engine.sources, engine.seconds(at_ns), wanted)
 
-        return [taken for taken in self._each(take) if taken is not None]
+        return [taken for taken in self._each_at(now_ns, take) if taken is not None]
 
     def _each(self, question: Callable[[Engine], T]) -> list[T]:
         return [shard.ask(question) for shard in self._shards]
+
+    def _each_at(self, now_ns: int, question: Callable[[Engine, int], T]) -> list[T]:
+        return [shard.ask_at(now_ns, question) for shard in self._shards]
 
     def _ask(self, shard: Shard, question: Callable[[Engine], T]) -> T:
         return shard.ask(question)
@@ -324,17 +329,6 @@ def _wanted_agents(agents: str) -> frozenset[Words] | None:
             raise TextError(agents, agents.index(name), f"{name} is no agent address", "use ALL, or addresses")
         found |= {words} if words is not None else set()
     return frozenset(found)
-
-
-def _joined(first: AgentCounts, second: AgentCounts) -> AgentCounts:
-    """Return what two shards know of one agent together; address and uptime are those of the one that heard it last."""
-    later = second if second.last_ns >= first.last_ns else first
-    return msgspec.structs.replace(
-        later,
-        datagrams=first.datagrams + second.datagrams,
-        first_ns=min(first.first_ns, second.first_ns),
-        sources=first.sources + second.sources,
-    )
 
 
 def _agent_info(counts: AgentCounts, now_ns: int) -> AgentInfo:

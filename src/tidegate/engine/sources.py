@@ -65,6 +65,16 @@ class AgentCounts(msgspec.Struct, frozen=True):
     udp_source: Words  # of its last datagram
     sources: tuple[SourceCounts, ...]
 
+    def __add__(self, other: AgentCounts) -> AgentCounts:
+        """Return what two sub-agents or two shards know of one agent; address and uptime are of the one heard last."""
+        later = other if other.last_ns >= self.last_ns else self
+        return msgspec.structs.replace(
+            later,
+            datagrams=self.datagrams + other.datagrams,
+            first_ns=min(self.first_ns, other.first_ns),
+            sources=self.sources + other.sources,
+        )
+
 
 class _Numbers:
     """Numbers for keys of a few words."""
@@ -196,9 +206,9 @@ class Sources:
                 last_ns=last,
                 uptime_ms=uptime,
                 udp_source=(int(self._udp[number, 0]), int(self._udp[number, 1])),
-                sources=tuple(sources.get((high, low), ())),
+                sources=tuple(sources.pop((high, low), ())),  # of all sub-agents, with the first of them
             )
-            agents[high, low] = mine if known is None else _joined(known, mine)
+            agents[high, low] = mine if known is None else known + mine
         return list(agents.values())
 
     def source_counts(self, number: int) -> SourceCounts:
@@ -219,13 +229,3 @@ class Sources:
 
 def _sequence(row: I64) -> Sequence:
     return Sequence(*(int(value) for value in row[: Seen.RESTARTS + 1]))
-
-
-def _joined(first: AgentCounts, second: AgentCounts) -> AgentCounts:
-    """Return two sub-agents of one agent together; address and uptime of the one heard last."""
-    later = second if second.last_ns >= first.last_ns else first
-    return msgspec.structs.replace(
-        later,
-        datagrams=first.datagrams + second.datagrams,
-        first_ns=min(first.first_ns, second.first_ns),
-    )
