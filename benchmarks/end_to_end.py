@@ -154,7 +154,7 @@ def take_bare() -> tuple[float, int, float]:
     def traffic() -> None:
         _sending(sock.getsockname()[1]).wait()
 
-    spent, count = receive._bare(sock, traffic)  # noqa: SLF001 - the same bare loop in both files
+    spent, count = receive.take_bare(sock, traffic)  # the same bare loop in both files
     return float(spent), count, max(1 - count / (RATE * SECONDS), 0.0)
 
 
