@@ -138,3 +138,19 @@ def test_data_sources_without_room_are_counted_and_told_once(caplog: pytest.LogC
     assert (counts.datagrams, counts.refused_datagrams) == (20, 4)
     assert counts.refused_samples == analyzer.analyzer()["sFlowSamplesDiscarded"] == counts.flow_samples // 5
     assert [line.count("[sflow] agents") for line in caplog.messages] == [1]
+
+
+def test_while_blocks_wait_readings_are_of_the_moment_they_begin_at(made: tuple[Analyzer, Shard]) -> None:
+    analyzer, shard = made
+    moments: list[int] = []
+    analyzer.deliver_to(lambda _events, _records: moments.append(shard.ask_at(1 << 62, lambda _engine, at: at)))
+    waiting: BoundedQueue[Block] = BoundedQueue("q", 1 << 20)
+    first, second = blocks(attack(40), step_ns=SECOND // 100, size=20)
+    waiting.put(first)
+    waiting.put(second)
+    waiting.close()
+    shard.start(waiting)
+    shard.join()
+    assert int(second.time_ns[0]) in moments
+    assert set(moments) <= {int(second.time_ns[0]), 1 << 62}
+    assert shard.ask_at(7, lambda _engine, at: at) == 7

@@ -114,3 +114,13 @@ def test_the_counters_add_up_and_the_size_holds(steps: list[str | None], rule: W
         stats = queue.statistics()
         assert_nothing_lost(stats)
         assert stats.weight <= size or stats.items_waiting <= 1 + steps.count("")
+
+
+def test_the_oldest_item_can_be_looked_at() -> None:
+    queue: BoundedQueue[str] = BoundedQueue("q", 4)
+    assert queue.oldest() is None
+    queue.put("a")
+    queue.put("b")
+    assert queue.oldest() == "a"
+    assert queue.statistics().items_out == 0
+    assert [queue.get(), queue.oldest()] == ["a", "b"]

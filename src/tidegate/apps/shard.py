@@ -137,6 +137,18 @@ class Shard:
         except TimeoutError:
             raise TidegateError(f"shard {self.name} does not answer") from None
 
+    def ask_at(self, now_ns: int, question: Callable[[Engine, int], T]) -> T:
+        """Return what a function says of the engine and of a moment: now or, while blocks wait, when the next one came.
+
+        What was received later is not in any reading yet; read at a later moment, all would have faded.
+        """
+
+        def at_moment(engine: Engine) -> T:
+            waiting = self._blocks.oldest() if self._blocks is not None else None
+            return question(engine, min(now_ns, int(waiting.time_ns[0])) if waiting is not None else now_ns)
+
+        return self.ask(at_moment)
+
     def statistics(self) -> ShardStatistics:
         """Return the counters."""
         sources = self.engine.sources

@@ -117,6 +117,11 @@ class BoundedQueue(Generic[T]):
             self._emptied.notify()
             return item
 
+    def oldest(self) -> T | None:
+        """Return what `get` would take next and leave it there; None where nothing waits."""
+        with self._lock:
+            return self._items[0][0] if self._items else None
+
     def wake(self) -> None:
         """Make one `get` that finds nothing return at once, now or later."""
         with self._lock:
