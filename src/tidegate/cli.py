@@ -114,8 +114,7 @@ def decode(captures: tuple[Path, ...], *, as_json: bool) -> None:
         if as_json:
             click.echo(msgspec.json.encode(shown))
         else:
-            for line in text_lines(shown):
-                click.echo(line)
+            click.echo("\n".join(text_lines(shown)))
 
 
 @cli.command()

@@ -48,7 +48,13 @@ def test_what_comes_in_goes_out_or_is_counted_as_dropped() -> None:
         sent = flood(receiver.address, 20_000)
         until(lambda: receiver.statistics().datagrams + (receiver.statistics().kernel_dropped or 0) == sent)
         counts = receiving.statistics()
-        assert sorted(counts) == ["queues", "receivers", "shards"]
+        assert sorted(counts) == [
+            "queues",
+            "receivers",
+            "sFlowDatagramsDroppedByKernel",
+            "sFlowDatagramsDroppedByQueue",
+            "shards",
+        ]
     received, (queue,), done = receiver.statistics(), [one.statistics() for one in receiving.queues], shard.statistics()
     assert sent == received.datagrams + (received.kernel_dropped or 0)
     assert received.datagrams == queue.rows_in == queue.rows_out + queue.rows_dropped

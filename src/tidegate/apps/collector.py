@@ -109,9 +109,13 @@ class Receiving:
 
     def statistics(self) -> dict[str, object]:
         """Return what was lost where, for `/analyzer/json`."""
+        receivers = [receiver.statistics() for receiver in self.receivers]
+        queues = [blocks.statistics() for blocks in self.queues]
         return {
-            "receivers": [msgspec.to_builtins(receiver.statistics()) for receiver in self.receivers],
-            "queues": [msgspec.to_builtins(blocks.statistics()) for blocks in self.queues],
+            "sFlowDatagramsDroppedByKernel": sum(one.kernel_dropped or 0 for one in receivers),
+            "sFlowDatagramsDroppedByQueue": sum(one.rows_dropped for one in queues),
+            "receivers": [msgspec.to_builtins(one) for one in receivers],
+            "queues": [msgspec.to_builtins(one) for one in queues],
             "shards": [msgspec.to_builtins(shard.statistics()) for shard in self._shards],
         }
 

@@ -27,7 +27,7 @@ from tidegate.web.replies import ERROR_HANDLERS
 
 __all__ = ["MAX_BODY", "RestConfig", "create_app", "end_polls"]
 
-MAX_BODY: Final = 1 << 20  # octets of a request's body
+MAX_BODY: Final = 16 << 20  # a group of half a million prefixes; octets of a request's body
 
 _HANDLERS: Final[tuple[HTTPRouteHandler, ...]] = (
     *server.HANDLERS,
