@@ -21,7 +21,7 @@ from tidegate.errors import SourceError
 from tidegate.io import mmsg
 from tidegate.io.clock import SystemClock
 from tidegate.io.queue import BoundedQueue, octets_of_block
-from tidegate.io.udp import SingleReceiving, UdpReceiver, UdpSettings, UdpStatistics, open_sockets
+from tidegate.io.udp import SingleReceiving, UdpReceiver, UdpSettings, UdpStatistics, next_rest, open_sockets
 from tidegate.kernel import compile_kernels
 
 PATIENCE_S = 10.0
@@ -342,3 +342,12 @@ def test_settings_out_of_bounds_are_refused() -> None:
     for bad in ({"port": 65536}, {"workers": 0}, {"block_size": 0}, {"gather_s": -1.0}, {"prot": 6343}):
         with pytest.raises(msgspec.ValidationError):
             msgspec.convert(bad, UdpSettings)
+
+
+def test_rests_grow_with_the_load_and_shrink_without() -> None:
+    rest, rests = 0.0, []
+    for count in (1, 30, 60, 120, 240, 480, 480, 3, 1, 1, 1, 1, 1, 1):
+        rest = next_rest(rest, count, 0.008)
+        rests.append(round(rest * 1000, 3))
+    assert rests == [0.5, 1, 2, 4, 8, 8, 8, 8, 4, 2, 1, 0.5, 0.5, 0.5]
+    assert next_rest(0.001, 100, 0.0) == 0.0

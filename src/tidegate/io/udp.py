@@ -1,8 +1,9 @@
 """Receiving datagrams: one thread a socket, which only receives and hands blocks on.
 
-A wake-up takes all that waits, so a lone datagram is handed on at once. Under load the thread then rests for
-`gather_s` before it looks again, so that a block holds many datagrams and neither this thread nor the reader of its
-blocks wakes for each; a full block cuts the rest short. Without traffic the thread sleeps in poll(2).
+A wake-up takes all that waits, so a lone datagram is handed on at once. Then the thread rests before it looks again,
+half a millisecond at least, and longer (up to `gather_s`) while each rest brings several datagrams: so that under load
+a block holds many, and neither this thread nor the reader of its blocks wakes for each. Without traffic the thread
+sleeps in poll(2).
 
 What is lost is counted: by the kernel (SO_MEMINFO, drops at this socket), as cut off (MSG_TRUNC), or as errors.
 Times of arrival are the kernel's own (SO_TIMESTAMPNS). Only the monotonic clock is used to wait.
@@ -31,11 +32,13 @@ from tidegate.errors import SourceError
 from tidegate.io.clock import Clock
 from tidegate.io.mmsg import SO_TIMESTAMPNS, Receiving, has_mmsg
 
-__all__ = ["Fetching", "SingleReceiving", "UdpReceiver", "UdpSettings", "UdpStatistics", "open_sockets"]
+__all__ = ["Fetching", "SingleReceiving", "UdpReceiver", "UdpSettings", "UdpStatistics", "next_rest", "open_sockets"]
 
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h; the standard library does not name these three
 _SO_MEMINFO = 55
 _MEMINFO_DROPS = 8  # linux/sock_diag.h SK_MEMINFO_DROPS
+_LEAST_REST_S = 0.0005
+_MANY = 4  # datagrams
 _ERROR_REST_S = 0.01  # so that an error that stays does not burn a core
 
 
@@ -47,7 +50,7 @@ class UdpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1  # sockets that share the port, sources spread over them
     receive_buffer: Annotated[int, msgspec.Meta(ge=4096, le=1 << 30)] = 32 << 20  # octets, for each socket
     block_size: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1024  # most datagrams in a block
-    gather_s: Annotated[float, msgspec.Meta(ge=0, le=0.1)] = 0.008  # rest between wake-ups under load
+    gather_s: Annotated[float, msgspec.Meta(ge=0, le=0.1)] = 0.008  # longest rest between wake-ups, under load
 
 
 class UdpStatistics(msgspec.Struct, frozen=True):
@@ -188,6 +191,7 @@ class UdpReceiver:
         poller = select.poll()
         poller.register(descriptor, select.POLLIN)
         poller.register(self._wake, select.POLLIN)
+        rest = 0.0
         while not self._stopping:
             try:
                 count = self._fetching.receive(descriptor)
@@ -201,8 +205,9 @@ class UdpReceiver:
                 continue
             if count:
                 self._hand_on(count)
+            rest = next_rest(rest, count, self._settings.gather_s)
             if count < self._fetching.size:
-                self._clock.sleep(self._settings.gather_s)
+                self._clock.sleep(rest)
 
     def _hand_on(self, count: int) -> None:
         block, truncated = self._fetching.take(count, self._clock.time_ns())
@@ -211,6 +216,18 @@ class UdpReceiver:
         self._blocks += 1
         self._truncated += truncated
         self._deliver(block)
+
+
+def next_rest(rest: float, count: int, most: float) -> float:
+    """Return how long to rest after a look that found `count` datagrams, where the last rest was `rest`; seconds.
+
+    A rest that brings several datagrams is doubled up to `most`, one that brings none or one is halved.
+    """
+    if count > _MANY:
+        rest *= 2
+    elif count <= 1:
+        rest /= 2
+    return min(max(rest, _LEAST_REST_S), most)
 
 
 def open_sockets(settings: UdpSettings) -> list[socket.socket]:
