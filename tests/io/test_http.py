@@ -14,7 +14,7 @@ import pytest
 from tidegate.errors import SourceError
 from tidegate.io.http import HttpConfig, HttpServer, serve_http
 from tidegate.web.polls import Polls
-from tidegate.web.rest import create_app, end_polls
+from tidegate.web.rest import MAX_BODY, create_app, end_polls
 from web.asgi import until_waiting
 from web.fake_backend import FakeBackend, event
 
@@ -115,7 +115,7 @@ async def test_a_body_in_chunks_has_a_size() -> None:
     head = b"PUT /flow/a/json HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
     async with served() as one:
         reader, writer = await one.connect()
-        writer.write(head + b"%x\r\n" % (1 << 21) + b" " * (1 << 21) + b"\r\n0\r\n\r\n")
+        writer.write(head + b"%x\r\n" % (MAX_BODY + 1) + b" " * (MAX_BODY + 1) + b"\r\n0\r\n\r\n")
         assert (await read_reply(reader))[0] == 413
 
 
