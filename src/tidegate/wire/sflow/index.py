@@ -217,11 +217,14 @@ def _length_by_ip(data: U8, header: int, marks: I32, first: int, last: int) -> i
 
 
 @inline
-def _flow_records(data: U8, at: int, end: int, flows: I64, flow: int, table: U8, marks: I32, tally: I64) -> bool:
-    """Read the records of a flow sample into its row and marks; False where the sample must be dropped."""
+def _flow_records(data: U8, at: int, end: int, flows: I64, flow: int, table: U8, marks: I32, tally: I64) -> int:
+    """Read the records of a flow sample into its row and marks.
+
+    Return how many records 0:1 there were, which are not tallied here; -1 less that where the sample must be dropped.
+    """
     count = flows[flow, _F_MARKS]
     header = header_end = protocol = -1
-    octets, told_by, seen = -1, _NO_FIELDS, 0
+    octets, told_by, seen, headers = -1, _NO_FIELDS, 0, 0
     records = be32(data, at)
     at += 4
     while records > 0 and at + 8 <= end:
@@ -232,26 +235,28 @@ def _flow_records(data: U8, at: int, end: int, flows: I64, flow: int, table: U8,
             tally[_OVERRUN_RECORD] += 1
             break
         stop = at + length
-        _tally(tally, 1, tag)
-        kind = int(table[tag, 0]) if tag < 4096 else 0
         if tag == 1:
+            headers += 1
             if header < 0 and length >= 16:
                 octets = be32(data, at + 4)
                 if octets > _MAX_FRAME:
                     tally[_FRAME_TOO_LONG] += 1
-                    return False
+                    return -1 - headers
                 told_by = 0
                 protocol = be32(data, at)
                 flows[flow, _F_STRIPPED] = be32(data, at + 8)
                 header = at + 16
                 header_end = min(header + be32(data, at + 12), stop)
-        elif kind == 0:
-            tally[_UNKNOWN_RECORD] += 1
-        elif kind != _NO_FIELDS and seen >> table[tag, 1] & 1 == 0:
-            seen |= 1 << int(table[tag, 1])
-            count = _record(data, at, stop, tag, table, marks, count)
-            if (kind in (_ETHERNET, _IPV4, _IPV6)) and kind < told_by and length >= 4:
-                octets, told_by = be32(data, at), kind
+        else:
+            _tally(tally, 1, tag)
+            kind = int(table[tag, 0]) if tag < 4096 else 0
+            if kind == 0:
+                tally[_UNKNOWN_RECORD] += 1
+            elif kind != _NO_FIELDS and seen >> table[tag, 1] & 1 == 0:
+                seen |= 1 << int(table[tag, 1])
+                count = _record(data, at, stop, tag, table, marks, count)
+                if (kind in (_ETHERNET, _IPV4, _IPV6)) and kind < told_by and length >= 4:
+                    octets, told_by = be32(data, at), kind
         at = _next(at, length, end)
     flows[flow, _F_HEADER] = header
     if header >= 0:
@@ -260,7 +265,7 @@ def _flow_records(data: U8, at: int, end: int, flows: I64, flow: int, table: U8,
         octets = max(octets, _length_by_ip(data, header, marks, first, count))
     flows[flow, _F_OCTETS] = octets
     flows[flow, _F_MARKS_END] = count
-    return True
+    return headers
 
 
 @inline
@@ -293,6 +298,18 @@ def _flow_fixed(data: U8, at: int, tag: int, flows: I64, flow: int) -> int:
     flows[flow, _F_INPUT] = _interface(be32(data, at + 12), be32(data, at + 16), 0xFFFFFFFF)
     flows[flow, _F_OUTPUT] = _interface(be32(data, at + 20), be32(data, at + 24), 0xFFFFFFFF)
     return at + 28
+
+
+@inline
+def _flow_sample(
+    data: U8, at: int, end: int, tag: int, flows: I64, flow: int, table: U8, marks: I32, tally: I64
+) -> int:
+    """Read a flow or discarded packet sample; return what `_flow_records` does."""
+    records = _flow_fixed(data, at, tag, flows, flow)
+    if flows[flow, _F_RATE] == 0:
+        tally[_RATE_ZERO] += 1
+        return -1
+    return _flow_records(data, records, end, flows, flow, table, marks, tally)
 
 
 @inline
@@ -364,7 +381,8 @@ def index_block(
     and `marks` (places, 3), which must be large enough: see `Decoder` in wire/sflow/columns.py. Added to is `tally`
     (TALLY_SIZE): what happened (Count), how often each number of enterprise 0 was seen, and the other numbers.
     """
-    flow, counter, place = 0, 0, 0
+    flow = counter = place = 0
+    flow_samples = header_records = 0  # the commonest sample and record are counted here, the others by `_tally`
     for index in range(offset.size):
         at = offset[index]
         end = at + length[index]
@@ -383,7 +401,10 @@ def index_block(
             if stop > end:
                 tally[_TRUNCATED_SAMPLE] += 1
                 stop = end
-            _tally(tally, 0, tag)
+            if tag == 1:
+                flow_samples += 1
+            else:
+                _tally(tally, 0, tag)
             least = _least(tag)
             if least == 0:
                 tally[_UNKNOWN_SAMPLE] += 1
@@ -395,20 +416,19 @@ def index_block(
                 _counters_fixed(data, at, stop, tag, counters, counter)
                 counter += 1
             else:
-                flows[flow, _F_DATAGRAM] = index
-                flows[flow, _F_MARKS] = place
-                records = _flow_fixed(data, at, tag, flows, flow)
-                if flows[flow, _F_RATE] == 0:
-                    tally[_RATE_ZERO] += 1
-                    grams[index, _DROPPED] += 1
-                elif _flow_records(data, records, stop, flows, flow, table, marks, tally):
+                flows[flow, _F_DATAGRAM], flows[flow, _F_MARKS] = index, place
+                headers = _flow_sample(data, at, stop, tag, flows, flow, table, marks, tally)
+                if headers >= 0:
                     place = flows[flow, _F_MARKS_END]
                     flow += 1
                 else:
                     grams[index, _DROPPED] += 1
+                header_records += headers if headers >= 0 else -1 - headers
             at = _next(at, size, end) if at + size <= end else end
         tally[_MISSING_SAMPLES] += 1 if promised > 0 else 0
         tally[_TRAILING] += 1 if at < end else 0
+    tally[COMMON + 1] += flow_samples
+    tally[COMMON + (1 << 12) + 1] += header_records
     return flow, counter
 
 
