@@ -57,6 +57,9 @@ class Stage:
     def lines(self, level: str = "info") -> list[str]:
         return [line.text for line in self.log if line.level == level]
 
+    def well(self) -> bool:
+        return all(status.well for status in self.host.status().values())
+
     async def _fetch(self, request: HttpRequest) -> HttpResponse:
         self.requests.append(request)
         return HttpResponse(200, b"{}", url=request.url)

@@ -171,7 +171,7 @@ def test_a_script_that_fails_at_its_start_is_reported_and_the_others_run(tmp_pat
     stage.host.start(START_NS)
     stage.host.deliver([event()])
     status = stage.host.status()
-    healthy = stage.host.healthy()
+    healthy = stage.well()
     stage.host.stop()
     assert error in status["bad.py"].error
     assert (status["bad.py"].alive, status["bad.py"].gracefulExit) == (False, False)
@@ -193,7 +193,7 @@ def test_a_script_without_handlers_ends_gracefully(tmp_path: Path) -> None:
     stage.host.start(START_NS)
     status = stage.host.status()["s.py"]
     assert (status.alive, status.gracefulExit) == (False, True)
-    assert stage.host.healthy()
+    assert stage.well()
     stage.host.deliver([event()])
     stage.host.stop()
 
@@ -248,7 +248,7 @@ def test_a_blocked_script_holds_up_nobody_and_is_reported_with_its_line(tmp_path
     assert status.stuck
     assert status.alive
     assert status.error == "blocked.py, line 5: a handler has not returned for 7 s"
-    assert not host.healthy()
+    assert not stage.well()
     assert stage.lines("error") == ["blocked.py, line 5: a handler has not returned for 6 s"]
     gate.open()
     assert host.handle_http("", "blocked.py", "GET", [], {}).body == b'"here"'

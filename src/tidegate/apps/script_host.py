@@ -162,10 +162,6 @@ class ScriptHost:
         """Return how each script is doing: the object of `/scripts/json`."""
         return {name: script.status() for name, script in self._scripts.items()}
 
-    def healthy(self) -> bool:
-        """Tell whether every script runs or has ended without error: the answer of `/status`."""
-        return all((status.alive and not status.stuck) or status.gracefulExit for status in self.status().values())
-
     def _thread_of(self, file: ScriptFile) -> ScriptThread:
         store = None if self._store is None else self._store / f"{file.name.replace('/', '~')}.json"
         return ScriptThread(file, self._services, store=store, now_ns=self._now_ns, stuck_s=self._limits.stuck_s)

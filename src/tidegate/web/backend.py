@@ -200,6 +200,11 @@ class ScriptStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     handlerErrors: int = 0  # noqa: N815 - exceptions of handlers
     stuck: bool = False  # a handler has been running for long
 
+    @property
+    def well(self) -> bool:
+        """Whether the script runs, or has ended without an error."""
+        return (self.alive or self.gracefulExit) and not self.stuck
+
 
 class ScriptRequest(msgspec.Struct, frozen=True):
     """A request to a script's handler (section 9.6)."""

@@ -54,7 +54,7 @@ def read_app_status(app: Segment, scripts: Scripts) -> Response[str]:
 
 
 def _status(scripts: Mapping[str, ScriptStatus]) -> Response[str]:
-    good = all((status.alive or status.gracefulExit) and not status.stuck for status in scripts.values())
+    good = all(status.well for status in scripts.values())
     return Response("OK" if good else "UNAVAILABLE", status_code=200 if good else 503, media_type=MediaType.TEXT)
 
 
