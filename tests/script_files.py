@@ -13,13 +13,14 @@ from tidegate.apps.fake_backend import FakeBackend
 from tidegate.apps.script import LogLine, Services, Shared
 from tidegate.apps.script_bgp import RouteLog
 from tidegate.apps.script_host import ScriptFile, ScriptHost, ScriptLimits
+from tidegate.apps.script_http import HttpCall, Reply, error_reply, reply_of
 from tidegate.engine.events import Event, FlowRecord
 from tidegate.io.fetch import HttpRequest, HttpResponse
 
 ROOT = Path(__file__).resolve().parents[1]
 START_NS = 1_700_000_000_000_000_000
 SECOND = 1_000_000_000
-LIMITS = ScriptLimits(load_s=60, step_s=60, http_s=60, stop_s=60)
+LIMITS = ScriptLimits(load_s=60, step_s=60, stop_s=60)
 
 
 def example(name: str) -> ModuleType:
@@ -59,6 +60,13 @@ class Stage:
 
     def well(self) -> bool:
         return all(status.well for status in self.host.status().values())
+
+    def ask(self, app: str, file: str, call: HttpCall) -> Reply:
+        """Return a script's answer as REST would give it."""
+        try:
+            return reply_of(self.host.ask(app, file, call).result(60), call.format)
+        except Exception as error:  # noqa: BLE001 - whatever the script raised
+            return error_reply(error)
 
     async def _fetch(self, request: HttpRequest) -> HttpResponse:
         self.requests.append(request)

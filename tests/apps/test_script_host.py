@@ -22,6 +22,8 @@ def setup(rt):
     rt.on_http(lambda call: {"path": call.path, "query": call.query, "body": call.body, "method": call.method})
 """
 
+GET = HttpCall("GET")
+
 
 class Gate:
     """What a script says when it arrives at it, and waits for without using the processor: two pipes."""
@@ -238,7 +240,7 @@ def test_a_blocked_script_holds_up_nobody_and_is_reported_with_its_line(tmp_path
     host = stage.host
     host.start(START_NS)
     host.deliver([event(1)])
-    assert host.handle_http("", "good.py", "GET", [], {}).status == 200  # its event was done before that
+    assert stage.ask("", "good.py", GET).status == 200  # its event was done before that
     gate.arrived()
     host.advance(START_NS + 4 * SECOND)
     assert not host.status()["blocked.py"].stuck
@@ -251,7 +253,7 @@ def test_a_blocked_script_holds_up_nobody_and_is_reported_with_its_line(tmp_path
     assert not stage.well()
     assert stage.lines("error") == ["blocked.py, line 5: a handler has not returned for 6 s"]
     gate.open()
-    assert host.handle_http("", "blocked.py", "GET", [], {}).body == b'"here"'
+    assert stage.ask("", "blocked.py", GET).body == b'"here"'
     assert not host.status()["blocked.py"].stuck
     host.stop()
     assert [line for line in stage.lines() if line == "tick"] == ["tick"]  # seven were due, they do not pile up
@@ -327,7 +329,7 @@ def test_requests_get_the_scripts_answer_or_an_error(tmp_path: Path) -> None:
     host.start(START_NS)
 
     def ask(path: str, wanted: str = "json") -> tuple[int, bytes]:
-        reply = host.handle_http("app", "s.py", "put", [path], {"a": ["1", "2"]}, {"b": [1]}, wanted)
+        reply = stage.ask("app", "s.py", HttpCall("PUT", (path,), {"a": ("1", "2")}, {"b": [1]}, wanted))
         return reply.status, reply.body
 
     assert ask("echo") == (200, b'{"method":"PUT","query":{"a":["1","2"]},"body":{"b":[1]}}')
@@ -343,20 +345,21 @@ def test_requests_get_the_scripts_answer_or_an_error(tmp_path: Path) -> None:
     exit_call = HttpCall("GET", ("exit",))
     assert isinstance(host.ask("app", "s.py", exit_call).exception(60), HttpError)  # no exit on the asker's loop
     assert ask("set")[0] == 500
-    assert host.handle_http("", "s.py", "GET", [], {}).status == 404
-    assert host.handle_http("", "done.py", "GET", [], {}).status == 503
+    assert stage.ask("", "s.py", GET).status == 404
+    assert stage.ask("", "done.py", GET).status == 503
     assert host.status()["app/s.py"].handlerErrors == 4  # an HttpError is an answer, no failure
     host.stop()
-    assert host.handle_http("app", "s.py", "GET", [], {}).status == 503
+    assert stage.ask("app", "s.py", GET).status == 503
 
 
-def test_a_request_to_a_blocked_script_ends_in_time(tmp_path: Path, gate: Gate) -> None:
-    limits = ScriptLimits(load_s=60, http_s=0.05, stop_s=60)
-    stage = Stage(script_of(tmp_path, BLOCK, config=gate.config), in_step=False, limits=limits)
+def test_a_request_to_a_blocked_script_holds_up_nobody(tmp_path: Path, gate: Gate) -> None:
+    stage = Stage(script_of(tmp_path, BLOCK, config=gate.config), in_step=False)
     stage.host.start(START_NS)
     stage.host.deliver([event()])
     gate.arrived()
-    assert stage.host.handle_http("", "s.py", "GET", [], {}).status == 503
+    answer = stage.host.ask("", "s.py", GET)
+    with pytest.raises(TimeoutError):
+        answer.result(0.05)
     gate.open_for_ever()
     stage.host.stop()
 

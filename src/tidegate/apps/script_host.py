@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ import msgspec
 
 from tidegate.apps.script import LogLine, Services
 from tidegate.apps.script_desk import Job, Kind
-from tidegate.apps.script_http import HttpCall, Reply, error_reply, not_found, reply_of, unavailable
+from tidegate.apps.script_http import HttpCall, not_found, unavailable
 from tidegate.apps.script_thread import ScriptFile, ScriptThread
 from tidegate.engine.events import Event, FlowRecord
 from tidegate.errors import ConfigError
@@ -40,7 +40,6 @@ class ScriptLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     load_s: float = 10.0  # to load a file and run its setup
     stuck_s: float = 5.0  # a call that takes longer is reported
     step_s: float = 30.0  # in step: a script that takes longer is left behind
-    http_s: float = 10.0  # an answer to a request
     stop_s: float = 2.0  # to end
 
 
@@ -123,29 +122,8 @@ class ScriptHost:
         """Say that a BGP session went down; a hook of the speaker."""
         self._give(Job(Kind.BGP_DOWN, self._now_ns, peer))
 
-    def handle_http(  # noqa: PLR0913, PLR0917 - the parts of a request
-        self,
-        app: str,
-        file: str,
-        method: str,
-        path: Sequence[str],
-        query: Mapping[str, Sequence[str]],
-        body: object = None,
-        format: str = "json",  # noqa: A002 - the interface's name
-    ) -> Reply:
-        """Return a script's answer to a request, from any thread but a script's own; an error is an answer, too."""
-        values = {name: tuple(texts) for name, texts in query.items()}
-        call = HttpCall(method.upper(), tuple(path), values, body, format)
-        try:
-            result = self.ask(app, file, call).result(self._limits.http_s)
-            return reply_of(result, format)
-        except TimeoutError:
-            return error_reply(unavailable(f"no answer within {self._limits.http_s:g} s"))
-        except Exception as error:  # noqa: BLE001 - the script's exception, logged where it was raised
-            return error_reply(error)
-
     def ask(self, app: str, file: str, call: HttpCall) -> Future[object]:
-        """Put a request to a script; the future gets what its handler returns or raises."""
+        """Put a request to a script, from any thread; the future gets what its handler returns or raises."""
         answer: Future[object] = Future()
         script = self._scripts.get(f"{app}/{file}" if app else file)
         if script is None:
