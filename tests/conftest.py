@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 from collections.abc import Callable, Generator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+import tidegate
+
 # The gate draws the same examples each time; HYPOTHESIS_PROFILE=night draws many new ones.
 hypothesis.settings.register_profile("gate", deadline=None, derandomize=True, database=None, print_blob=True)
 hypothesis.settings.register_profile("night", deadline=None, max_examples=5000, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "gate"))
+
+
+def pytest_collection_finish() -> None:
+    """Load all modules before the first test: Hypothesis also draws constants of the modules loaded by then."""
+    for module in pkgutil.walk_packages(tidegate.__path__, "tidegate."):
+        if not module.name.endswith(".__main__"):
+            importlib.import_module(module.name)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

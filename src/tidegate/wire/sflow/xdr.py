@@ -16,6 +16,7 @@ from functools import cache
 from typing import Annotated, Any, get_args, get_type_hints
 
 import msgspec
+import numpy as np
 
 from tidegate.data.address import format_address, words_of_bytes
 from tidegate.errors import DecodeError, EncodeError
@@ -58,7 +59,6 @@ __all__ = [
     "write_struct",
 ]
 
-_SINGLE_MAX = 3.4e38  # what rounds to more does not fit a single
 TEXT_CAP = 255  # octets of a string that outputs show
 
 
@@ -185,15 +185,8 @@ def show_double(value: float) -> float | None:
 
 
 def show_single(value: float) -> float | None:
-    """Return the shortest number that is the same IEEE 754 single, None for infinities and NaN."""
-    if not math.isfinite(value):
-        return None
-    shorter = (float(f"{value:.{digits}g}") for digits in range(6, 9))
-    return next((number for number in shorter if abs(number) < _SINGLE_MAX and _single(number) == value), value)
-
-
-def _single(value: float) -> float:
-    return float(struct.unpack(">f", struct.pack(">f", value))[0])
+    """Return the number of fewest digits that is the same IEEE 754 single, None for infinities and NaN."""
+    return float(str(np.float32(value))) if math.isfinite(value) else None
 
 
 def _hex(value: bytes) -> str:
