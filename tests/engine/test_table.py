@@ -14,7 +14,7 @@ from naive_kernels import NaiveLog, NaiveTable
 from tidegate.engine.definition import Statistic
 from tidegate.engine.rows import Items, Rows
 from tidegate.engine.table import FlowTable, Log, Readings, Shape
-from tidegate.engine.table_kernels import find_key, find_slots, rebuild
+from tidegate.engine.table_kernels import AHEAD, find_key, find_slots, rebuild
 from tidegate.kernel import F64, U64
 
 CAPACITY = 8
@@ -250,7 +250,7 @@ def test_slots_are_found_again_and_new_keys_come_behind(keys: list[int], capacit
     index, table, size = np.zeros(16, np.int32), np.empty((capacity, 2), np.uint64), np.zeros(1, np.int64)
     slots = np.full(len(keys), -1, np.int64)
 
-    stop = find_slots(matrix, 0, len(keys), index, table, SEED, size, slots)
+    stop = find_slots(matrix, 0, len(keys), index, table, SEED, size, np.empty(AHEAD, np.int64), slots)
 
     order = list(dict.fromkeys(keys))
     expected = [order.index(key) for key in keys if order.index(key) < capacity]

@@ -136,7 +136,8 @@ def _flat(
     starts = np.empty(room, np.uint64), np.empty(room, np.uint64)
     labels = np.empty(room, np.int64)
     last_high, last_low = high | ~_mask(length, 64), low | ~_mask(length - 64, 64)
-    count = flatten(high, low, last_high, last_low, label, starts[0], starts[1], labels)
+    open_rows = np.empty(_DEPTH, np.int64)
+    count = flatten(high, low, last_high, last_low, label, open_rows, starts[0], starts[1], labels)
     if (
         count
         and is_mapped(int(high[0]), int(low[0]))
@@ -157,12 +158,22 @@ def _start(highs: U64, lows: U64, labels: I64, count: int, high: np.uint64, low:
     return count + 1
 
 
-@kernel("i8(u8[::1], u8[::1], u8[::1], u8[::1], i8[::1], u8[::1], u8[::1], i8[::1])")
+@kernel("i8(u8[::1], u8[::1], u8[::1], u8[::1], i8[::1], i8[::1], u8[::1], u8[::1], i8[::1])")
 def flatten(  # noqa: PLR0913, PLR0917 - a kernel's arguments are its arrays
-    high: U64, low: U64, last_high: U64, last_low: U64, label: I64, out_high: U64, out_low: U64, out_label: I64
+    high: U64,
+    low: U64,
+    last_high: U64,
+    last_low: U64,
+    label: I64,
+    open_rows: I64,
+    out_high: U64,
+    out_low: U64,
+    out_label: I64,
 ) -> int:
-    """Turn n prefixes, sorted by first address and then by length, into at most 2n ranges; return their count."""
-    open_rows = np.empty(_DEPTH, np.int64)  # prefixes around the place reached, outermost first
+    """Turn n prefixes, sorted by first address and then by length, into at most 2n ranges; return their count.
+
+    `open_rows` (_DEPTH) is scratch: the prefixes around the place reached, outermost first.
+    """
     depth = 0
     count = 0
     rows = high.size

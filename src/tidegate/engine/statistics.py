@@ -20,6 +20,7 @@ from tidegate.engine.rows import Items, Span
 from tidegate.engine.table_kernels import (
     FEW,
     LIFE,
+    REGISTERS,
     add_amounts,
     add_distinct,
     add_extremes,
@@ -214,13 +215,14 @@ class _Distinct:
         self._state = np.full((capacity, 5), -np.inf)
         self._words = np.empty((capacity, 2, FEW), np.uint64)
         self._registers = self._words.view(np.uint8)
+        self._scratch = np.empty(REGISTERS, np.uint8)
 
     def add(self, span: Span, items: Items, limits: Limits) -> tuple[int, F64]:
         events = _events(limits)
         stop, count = add_distinct(
             span.slots, span.first, span.stop, span.rows.times,
             items.words, items.present, span.rows.sources, self._t, self._seed, self._state,
-            self._words, self._registers, *limits.arrays, events,
+            self._words, self._registers, self._scratch, *limits.arrays, events,
         )  # fmt: skip
         return stop, events[:count]
 

@@ -24,7 +24,7 @@ import numpy as np
 from tidegate.engine.definition import Statistic
 from tidegate.engine.rows import Rows, Span
 from tidegate.engine.statistics import NOTHING, Limits, further
-from tidegate.engine.table_kernels import LIFE, add_rates, find_key, find_slots, log_flows, rebuild
+from tidegate.engine.table_kernels import AHEAD, LIFE, add_rates, find_key, find_slots, log_flows, rebuild
 from tidegate.kernel import F64, I64, U64, Flags
 
 __all__ = ["Added", "Crossing", "FlowTable", "Log", "Readings", "Record", "Shape"]
@@ -101,6 +101,7 @@ class FlowTable:
         self._seed = np.uint64(shape.seed)
         self._size = np.zeros(1, np.int64)
         self._index = np.zeros(1 << (2 * capacity - 1).bit_length(), np.int32)
+        self._places = np.empty(AHEAD, np.int64)
         self._keys = np.empty((capacity, 1 + shape.words), np.uint64)
         self._sums = np.zeros((capacity, 4))
         self._lost = 0.0
@@ -144,7 +145,9 @@ class FlowTable:
         slots = np.empty(len(rows), np.int64)
         done = 0
         while done < len(rows):
-            placed = find_slots(rows.keys, done, len(rows), self._index, self._keys, self._seed, self._size, slots)
+            placed = find_slots(
+                rows.keys, done, len(rows), self._index, self._keys, self._seed, self._size, self._places, slots
+            )
             if placed == done:
                 self._forget(done, float(rows.times[done]), added)
             while done < placed:

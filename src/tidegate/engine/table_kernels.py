@@ -17,6 +17,7 @@ from tidegate.data.hash import mix
 from tidegate.kernel import F64, I32, I64, U8, U64, Flags, inline, kernel
 
 __all__ = [
+    "AHEAD",
     "FEW",
     "KERNELS",
     "LIFE",
@@ -37,9 +38,9 @@ __all__ = [
 
 LIFE = 10.0  # a flow without samples for this many times its t is gone
 REGISTERS = 256
+AHEAD = 128  # rows
 FEW = 32  # as many words take the room of the registers
 
-_AHEAD = 128  # rows
 _ZERO = np.uint64(0)
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _HALF = np.uint64(32)
@@ -82,16 +83,18 @@ def _guess(keys: U64, row: int, stop: int, index: I32, table: U64, seed: np.uint
             slots[at] = -1
 
 
-@kernel("i8(u8[:,::1], i8, i8, i4[::1], u8[:,::1], u8, i8[::1], i8[::1])")
-def find_slots(keys: U64, row: int, stop: int, index: I32, table: U64, seed: np.uint64, size: I64, slots: I64) -> int:
+@kernel("i8(u8[:,::1], i8, i8, i4[::1], u8[:,::1], u8, i8[::1], i8[::1], i8[::1])")
+def find_slots(
+    keys: U64, row: int, stop: int, index: I32, table: U64, seed: np.uint64, size: I64, places: I64, slots: I64
+) -> int:
     """Write the slot of each key of rows `row` to `stop`, new keys at the end; return the row the table is full for.
 
     `index` is open addressing over `table` (capacity, words): slot + 1, or 0. `size` (1,) is how many slots are used.
+    `places` (AHEAD) is scratch.
     """
     mask = index.size - 1
-    places = np.empty(_AHEAD, np.int64)
-    for first in range(row, stop, _AHEAD):
-        last = min(first + _AHEAD, stop)
+    for first in range(row, stop, AHEAD):
+        last = min(first + AHEAD, stop)
         _guess(keys, first, last, index, table, seed, places, slots)
         for at in range(first, last):
             if slots[at] >= 0 and same_key(keys, at, table, slots[at]):
@@ -224,9 +227,9 @@ def add_rates(
     life = LIFE * t
     oldest = np.inf  # of the slots of the next rows: looking at many first waits for memory once, see `_guess`
     for at in range(row, stop):
-        if (at - row) % _AHEAD == 0:
+        if (at - row) % AHEAD == 0:
             oldest = np.inf
-            for next_row in range(at, min(at + _AHEAD, stop)):
+            for next_row in range(at, min(at + AHEAD, stop)):
                 oldest = min(oldest, sums[slots[next_row], 3])
         if times[at] != last:
             last = times[at]
@@ -412,6 +415,12 @@ def _holds(words: U64, count: int, word: np.uint64) -> bool:
 
 
 @inline
+def _clear(scratch: U8) -> None:
+    for register in range(REGISTERS):
+        scratch[register] = 0
+
+
+@inline
 def _merge(scratch: U8, words: U64, registers: U8, count: int, seed: np.uint64) -> None:
     """Note in `scratch` what one period holds."""
     for place in range(count):
@@ -422,21 +431,23 @@ def _merge(scratch: U8, words: U64, registers: U8, count: int, seed: np.uint64) 
 
 
 @inline
-def _distinct(words: U64, registers: U8, now: int, before: int, count: int, older: int, seed: np.uint64) -> float:
+def _distinct(
+    words: U64, registers: U8, now: int, before: int, count: int, older: int, seed: np.uint64, scratch: U8
+) -> float:
     """Return how many different words two periods of one slot hold together; `count` and `older` as in `state`."""
     if count >= 0 and older >= 0:
         total = count
         for place in range(older):
             total += 0 if _holds(words[now], count, words[before, place]) else 1
         return float(total)
-    scratch = np.zeros(REGISTERS, np.uint8)
+    _clear(scratch)
     _merge(scratch, words[now], registers[now], count, seed)
     _merge(scratch, words[before], registers[before], older, seed)
     return _estimate(scratch)
 
 
 @inline
-def _note_distinct(words: U64, registers: U8, count: int, word: np.uint64, seed: np.uint64) -> int:
+def _note_distinct(words: U64, registers: U8, count: int, word: np.uint64, seed: np.uint64, scratch: U8) -> int:
     """Note a word in a period; return the new count of its list, -1 for registers, or -2 where nothing changed."""
     if count < 0:
         return -1 if _note_word(registers, word, seed) else -2
@@ -445,7 +456,7 @@ def _note_distinct(words: U64, registers: U8, count: int, word: np.uint64, seed:
     if count < FEW:
         words[count] = word
         return count + 1
-    scratch = np.zeros(REGISTERS, np.uint8)
+    _clear(scratch)
     _merge(scratch, words, registers, count, seed)
     _note_word(scratch, word, seed)
     for register in range(REGISTERS):
@@ -453,7 +464,10 @@ def _note_distinct(words: U64, registers: U8, count: int, word: np.uint64, seed:
     return -1
 
 
-@kernel(f"UniTuple(i8,2)({_ROWS}, u8[::1], b1[::1], i8[::1], f8, u8, f8[:,::1], u8[:,:,::1], u1[:,:,::1], {_LIMITS})")
+@kernel(
+    f"UniTuple(i8,2)({_ROWS}, u8[::1], b1[::1], i8[::1], f8, u8, f8[:,::1], u8[:,:,::1], u1[:,:,::1], u1[::1], "
+    f"{_LIMITS})"
+)
 def add_distinct(
     slots: I64,
     row: int,
@@ -467,6 +481,7 @@ def add_distinct(
     state: F64,
     words: U64,
     registers: U8,
+    scratch: U8,
     limits: F64,
     allowed: Flags,
     above: F64,
@@ -477,7 +492,7 @@ def add_distinct(
 
     A period of a slot holds a list of up to FEW words, or registers, in the same memory: `words` (capacity, 2, FEW) and
     `registers` (capacity, 2, REGISTERS), for even and for odd periods. `state` (capacity, 5): number of the period, the
-    count of both periods, that of this one alone, lengths of the two lists (-1: registers).
+    count of both periods, that of this one alone, lengths of the two lists (-1: registers). `scratch` (REGISTERS).
     """
     for at in range(row, stop):
         if not present[at]:
@@ -491,14 +506,15 @@ def add_distinct(
             if period != state[slot, 0] + 1:
                 state[slot, 4 - now] = 0.0
             state[slot, 0] = period
-        count = _note_distinct(words[slot, now], registers[slot, now], int(state[slot, 3 + now]), items[at], seed)
+        length = int(state[slot, 3 + now])
+        count = _note_distinct(words[slot, now], registers[slot, now], length, items[at], seed, scratch)
         if count != -2:
             state[slot, 3 + now] = count
             older = int(state[slot, 4 - now])
-            state[slot, 1] = _distinct(words[slot], registers[slot], now, 1 - now, count, older, seed)
+            state[slot, 1] = _distinct(words[slot], registers[slot], now, 1 - now, count, older, seed, scratch)
             state[slot, 2] = state[slot, 1]
             if older:
-                state[slot, 2] = _distinct(words[slot], registers[slot], now, 1 - now, count, 0, seed)
+                state[slot, 2] = _distinct(words[slot], registers[slot], now, 1 - now, count, 0, seed, scratch)
         crossed = _crossings(
             at, slot, sources[at], time, state[slot, 1], state[slot, 2], (period + 1) * t, (period + 2) * t, 0.0,
             limits, allowed, above, above_source, events, 0,

@@ -63,7 +63,8 @@ def keep_rows(rows: I64, count: int, wanted: Flags) -> int:
     kept = 0
     for row in range(count):
         if wanted[rows[row, 0]]:
-            rows[kept] = rows[row]
+            for column in range(rows.shape[1]):
+                rows[kept, column] = rows[row, column]
             kept += 1
     return kept
 
