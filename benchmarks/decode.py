@@ -28,6 +28,7 @@ from tidegate.data.fields import FieldRef
 from tidegate.engine.engine import Engine, EngineConfig
 from tidegate.engine.lookups import Lookups
 from tidegate.engine.syntax import parse_definition, parse_threshold
+from tidegate.io.memory import keep_freed_memory
 from tidegate.io.pcap import Capture
 from tidegate.wire.sflow.columns import Decoder
 
@@ -78,6 +79,7 @@ def run() -> list[dict[str, Any]]:
     """Return the figures; takes about a minute. Empty where the capture is absent."""
     if not CAPTURE.is_file():
         return []
+    keep_freed_memory()  # as `tidegate replay` does
     prepare_kernels(lambda _name, _done, _total: None)
     with tempfile.TemporaryDirectory() as folder:
         capture, tiny = Path(folder) / "looped.pcap", Path(folder) / "tiny.pcap"

@@ -38,6 +38,7 @@ from tidegate.apps.pipeline import build_analyzer
 from tidegate.engine.events import Event
 from tidegate.io.bgp import Speaker
 from tidegate.io.clock import SystemClock
+from tidegate.io.memory import keep_freed_memory
 from tidegate.io.mmsg import Sending
 from tidegate.io.pcap import Capture
 from tidegate.io.udp import open_sockets
@@ -129,6 +130,7 @@ def _settings() -> SflowConfig:
 
 def take_with_collector() -> tuple[float, int, float]:
     """Receive, decode and analyse until the sender ends."""
+    keep_freed_memory()  # as `tidegate run` does
     prepare_kernels(lambda _name, _done, _total: None)
     config = Config(sflow=_settings(), flows={"tcp": dict(DEFINITION)}, thresholds={"tcp": dict(THRESHOLD)})
     clock = SystemClock()

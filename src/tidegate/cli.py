@@ -44,9 +44,11 @@ def run(config_path: Path | None, scripts: tuple[Path, ...], log_level: str) -> 
     from tidegate.apps.config import load_config
     from tidegate.apps.terminal import compile_with_progress, set_up_log
     from tidegate.io.clock import SystemClock
+    from tidegate.io.memory import keep_freed_memory
 
     set_up_log(log_level)
     config = load_config(config_path)
+    keep_freed_memory()
     compile_with_progress()
 
     def ready(running: Running) -> None:
@@ -74,9 +76,11 @@ def replay(
     from tidegate.apps.replay import replay as play
     from tidegate.apps.terminal import compile_with_progress, progress_bar, set_up_log, show_replayed
     from tidegate.io.clock import SystemClock
+    from tidegate.io.memory import keep_freed_memory
 
     set_up_log("warning")
     config = load_config(config_path)
+    keep_freed_memory()
     compile_with_progress()
     with progress_bar("replaying") as progress:
         told = Told(event=_printer(as_json=as_json), record=_printer(as_json=as_json), progress=progress)

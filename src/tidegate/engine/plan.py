@@ -102,7 +102,7 @@ def select(plan: Plan, batch: FlowBatch, evaluation: Evaluation, times: F64, sou
     wanted = (sources >= 0) & (batch.dropped == definition.dropped)
     if definition.filter is not None:
         wanted &= evaluation.mask(definition.filter)
-    if not wanted.any():
+    if not np.count_nonzero(wanted):
         return _no_selection(plan), np.empty(0, np.int64)
     keys = [evaluation.value(key) for key in definition.keys]
     for value in keys:

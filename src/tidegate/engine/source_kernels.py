@@ -14,7 +14,7 @@ import numpy as np
 from tidegate.engine.table_kernels import hash_key, same_key
 from tidegate.kernel import F64, I32, I64, U64, Flags, inline, kernel
 
-__all__ = ["KERNELS", "SERIES", "Seen", "account", "account_pool", "gather_keys", "note_seen", "number_keys"]
+__all__ = ["KERNELS", "SERIES", "Seen", "account", "account_pool", "note_seen", "number_keys"]
 
 
 class Seen(IntEnum):
@@ -35,16 +35,6 @@ _WINDOW = 64
 _JUMP = 1 << 16  # no more than this many are ever taken for lost at once
 _HALF, _WHOLE = 1 << 31, 1 << 32
 _ONE, _NONE, _ALL = np.uint64(1), np.uint64(0), np.uint64((1 << 64) - 1)
-
-
-@kernel("void(u8[:,::1], u8[:,::1], i8[::1], u8[:,::1])")
-def gather_keys(words: U64, more: U64, rows: I64, keys: U64) -> None:
-    """Write keys (n, a + b) row by row: columns of `words` (a, m) at `rows`, then those of `more` (b, n)."""
-    for at in range(rows.size):
-        for part in range(words.shape[0]):
-            keys[at, part] = words[part, rows[at]]
-        for part in range(more.shape[0]):
-            keys[at, words.shape[0] + part] = more[part, at]
 
 
 @kernel("void(u8[:,::1], i4[::1], u8[:,::1], u8, i8[::1], i8[::1])")
@@ -139,9 +129,12 @@ def account_pool(numbers: I64, pool: I64, drops: I64, rates: F64, wanted: Flags,
         state[key, 0], state[key, 3], state[key, 4] = pool[at], drops[at], np.int64(rates[at])
 
 
-@kernel("void(i8[::1], i8[:,::1], u8[:,::1], i8[:,::1], u8[:,::1])")
-def note_seen(numbers: I64, stamps: I64, udp: U64, seen: I64, sources: U64) -> None:
-    """Note when agents were heard; `stamps` (2, n): time, uptime; `udp` (2, n): address that the datagram came from.
+_TIMES, _WORDS = "Array(i8,1,'C',readonly=True)", "Array(u8,1,'C',readonly=True)"
+
+
+@kernel(f"void(i8[::1], {_TIMES}, i8[::1], {_WORDS}, {_WORDS}, i8[:,::1], u8[:,::1])")
+def note_seen(numbers: I64, times: I64, uptimes: I64, high: U64, low: U64, seen: I64, sources: U64) -> None:
+    """Note when agents were heard, and the address that their last datagram came from.
 
     `seen` (keys, 3): first time (0: never), last time, uptime. `sources` (keys, 2): the last address.
     """
@@ -149,9 +142,9 @@ def note_seen(numbers: I64, stamps: I64, udp: U64, seen: I64, sources: U64) -> N
         key = numbers[at]
         if key >= 0:
             if seen[key, 0] == 0:
-                seen[key, 0] = stamps[0, at]
-            seen[key, 1], seen[key, 2] = stamps[0, at], stamps[1, at]
-            sources[key, 0], sources[key, 1] = udp[0, at], udp[1, at]
+                seen[key, 0] = times[at]
+            seen[key, 1], seen[key, 2] = times[at], uptimes[at]
+            sources[key, 0], sources[key, 1] = high[at], low[at]
 
 
-KERNELS = (gather_keys, number_keys, account, account_pool, note_seen)
+KERNELS = (number_keys, account, account_pool, note_seen)

@@ -13,7 +13,7 @@ import numpy as np
 
 from tidegate.data.address import Words, format_address
 from tidegate.data.batch import CounterBatch, DatagramBatch, FlowBatch
-from tidegate.engine.source_kernels import SERIES, Seen, account, account_pool, gather_keys, note_seen, number_keys
+from tidegate.engine.source_kernels import SERIES, Seen, account, account_pool, note_seen, number_keys
 from tidegate.kernel import I64, U64, Flags
 
 __all__ = ["AgentCounts", "Sequence", "SourceCounts", "Sources", "source_text"]
@@ -116,14 +116,16 @@ class Sources:
 
     def note_datagrams(self, datagrams: DatagramBatch) -> None:
         """Judge datagram sequence numbers."""
-        keys = np.column_stack([datagrams.agent_high, datagrams.agent_low, datagrams.sub_agent])
-        numbers = self._agents.of(np.ascontiguousarray(keys))
+        keys = np.empty((len(datagrams), 3), np.uint64)
+        keys[:, 0], keys[:, 1], keys[:, 2] = datagrams.agent_high, datagrams.agent_low, datagrams.sub_agent
+        numbers = self._agents.of(keys)
         everything = np.ones(len(numbers), np.bool_)
         self.untold += int(np.count_nonzero(numbers < 0))
-        account(numbers, np.ascontiguousarray(datagrams.sequence), everything, self._datagrams)
-        stamps = np.array([datagrams.time_ns, datagrams.uptime_ms])
-        udp = np.array([datagrams.source_high, datagrams.source_low])
-        note_seen(numbers, stamps, udp, self._seen_ns, self._udp)
+        account(numbers, datagrams.sequence, everything, self._datagrams)
+        note_seen(
+            numbers, datagrams.time_ns, datagrams.uptime_ms, datagrams.source_high, datagrams.source_low,
+            self._seen_ns, self._udp,
+        )  # fmt: skip
 
     def note_flows(self, flows: FlowBatch) -> I64:
         """Judge sample sequence numbers and pools; return the number of each row's data source, -1 for none."""
@@ -131,7 +133,7 @@ class Sources:
         keys[:, 0], keys[:, 1] = flows.agent_high, flows.agent_low
         keys[:, 2], keys[:, 3] = flows.sub_agent, flows.source
         numbers = self._sources.of(keys)
-        self.refused += int((numbers < 0).sum())
+        self.refused += int(np.count_nonzero(numbers < 0))
         packets = ~flows.dropped
         account(numbers, flows.sequence, packets, self._flows)
         account_pool(numbers, flows.pool, flows.drops, flows.rate, packets, self._pool)
@@ -139,9 +141,10 @@ class Sources:
 
     def number_counters(self, counters: CounterBatch, datagrams: DatagramBatch) -> I64:
         """Return the number of each counters sample's data source, -1 for none."""
-        agents = np.array([datagrams.agent_high, datagrams.agent_low, datagrams.sub_agent])
+        at = counters.datagram
         keys = np.empty((len(counters), 4), np.uint64)
-        gather_keys(agents, counters.source[np.newaxis], counters.datagram, keys)
+        keys[:, 0], keys[:, 1] = datagrams.agent_high[at], datagrams.agent_low[at]
+        keys[:, 2], keys[:, 3] = datagrams.sub_agent[at], counters.source
         return self._sources.of(keys)
 
     def note_counters(self, counters: CounterBatch, datagrams: DatagramBatch) -> None:
@@ -149,8 +152,8 @@ class Sources:
         if not len(counters):
             return
         numbers = self.number_counters(counters, datagrams)
-        self.refused += int((numbers < 0).sum())
-        account(numbers, np.ascontiguousarray(counters.sequence), np.ones(len(numbers), np.bool_), self._counters)
+        self.refused += int(np.count_nonzero(numbers < 0))
+        account(numbers, counters.sequence, np.ones(len(numbers), np.bool_), self._counters)
 
     def of_agents(self, wanted: frozenset[Words] | None) -> Flags:
         """Return which data sources belong to some agents, or to any."""

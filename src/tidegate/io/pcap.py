@@ -33,7 +33,7 @@ from tidegate.kernel import I64, U8, U64
 __all__ = ["Capture", "CaptureStats", "describe_capture"]
 
 _SFLOW_PORT = 6343  # IANA
-_WINDOW = 1 << 20
+_WINDOW = 2 << 20
 _ROWS = 8192  # frames a block at most
 _DATAGRAM_MOST = 65535  # RFC 768
 _NG_MAGIC = b"\x0a\x0d\x0d\x0a"

@@ -28,6 +28,7 @@ __all__ = ["KERNELS", "AgentFilter", "Decoded", "Decoder", "DecoderStatistics"]
 # Fields that stand in every batch: no need to read them again.
 _AGENT, _SUB_AGENT, _FRAMES = FieldRef("agent"), FieldRef("subagent"), FieldRef("frames")
 _OF_DATAGRAM = frozenset([_AGENT, _SUB_AGENT, _FRAMES])
+_DATAGRAMS = int(Count.DATAGRAMS)
 _FORMATS = np.array(sorted(RECORD_MARKS), np.int64)
 _FORMATS_AT = COMMON + (1 << 12) + _FORMATS  # where a tally counts them
 (_DATAGRAM, _SEQUENCE, _SOURCE, _RATE, _POOL, _DROPS, _INPUT, _OUTPUT, _REASON, _OCTETS,
@@ -132,16 +133,17 @@ class Decoder:
             self._tally,
         )  # fmt: skip
         grams = self._grams[: len(block)]
-        good = grams[:, Gram.STATUS] == Count.DATAGRAMS
+        good = grams[:, Gram.STATUS] == _DATAGRAMS
         if self._agents is not None:
             agents = grams.view(np.uint64)
             good &= self._agents.allows(agents[:, Gram.AGENT_HIGH], agents[:, Gram.AGENT_LOW])
-            self._not_allowed += int((grams[:, Gram.STATUS] == Count.DATAGRAMS).sum() - good.sum())
+            self._not_allowed += int(np.count_nonzero(grams[:, Gram.STATUS] == _DATAGRAMS) - np.count_nonzero(good))
             flow = keep_rows(self._flows, flow, good)
             counter = keep_rows(self._counters, counter, good)
-        row_of = None if good.all() else np.cumsum(good) - 1  # block row to batch row, None: the same
+        row_of = None if np.count_nonzero(good) == len(good) else np.cumsum(good) - 1  # None: batch rows are block rows
         flows = self._flow_batch(block, self._flows[:flow], row_of, needs)
-        return Decoded(self._datagram_batch(block, grams, good), flows, self._counter_batch(block, counter, row_of))
+        chosen = slice(None) if row_of is None else good
+        return Decoded(self._datagram_batch(block, grams, chosen), flows, self._counter_batch(block, counter, row_of))
 
     def _make_room(self, datagrams: int, octets: int) -> None:
         """Make the scratch arrays large enough for any content of so many octets."""
@@ -194,22 +196,20 @@ class Decoder:
         self._records = records
         return new
 
-    def _datagram_batch(self, block: Block, grams: I64, good: Flags) -> DatagramBatch:
-        rows = slice(None) if good.all() else good
-        chosen = grams[rows].copy()
+    def _datagram_batch(self, block: Block, grams: I64, rows: slice | Flags) -> DatagramBatch:
+        chosen = grams[rows].T.copy()
         words = chosen.view(np.uint64)
         return DatagramBatch(
             time_ns=block.time_ns[rows], source_high=block.source_high[rows], source_low=block.source_low[rows],
-            agent_high=words[:, Gram.AGENT_HIGH], agent_low=words[:, Gram.AGENT_LOW],
-            sub_agent=words[:, Gram.SUB_AGENT], sequence=chosen[:, Gram.SEQUENCE], uptime_ms=chosen[:, Gram.UPTIME],
+            agent_high=words[Gram.AGENT_HIGH], agent_low=words[Gram.AGENT_LOW], sub_agent=words[Gram.SUB_AGENT],
+            sequence=chosen[Gram.SEQUENCE], uptime_ms=chosen[Gram.UPTIME],
         )  # fmt: skip
 
     def _counter_batch(self, block: Block, count: int, row_of: I64 | None) -> CounterBatch:
-        rows = self._counters[:count].copy()
+        rows = self._counters[:count].T.copy()
         return CounterBatch(
-            datagram=_renumbered(rows[:, Counters.DATAGRAM], row_of), source=rows[:, Counters.SOURCE].astype(np.uint64),
-            sequence=rows[:, Counters.SEQUENCE], start=rows[:, Counters.START], stop=rows[:, Counters.END],
-            data=block.data,
+            datagram=_renumbered(rows[Counters.DATAGRAM], row_of), source=rows[Counters.SOURCE].view(np.uint64),
+            sequence=rows[Counters.SEQUENCE], start=rows[Counters.START], stop=rows[Counters.END], data=block.data,
         )  # fmt: skip
 
     def statistics(self) -> DecoderStatistics:
@@ -228,7 +228,7 @@ class Decoder:
 
 
 def _renumbered(rows: I64, row_of: I64 | None) -> I64:
-    return np.ascontiguousarray(rows) if row_of is None else row_of[rows]
+    return rows if row_of is None else row_of[rows]
 
 
 def _version(tag: str) -> str:
