@@ -30,7 +30,7 @@ from tidegate.engine.lookups import Lookups
 from tidegate.engine.syntax import parse_definition, parse_threshold
 from tidegate.io.memory import keep_freed_memory
 from tidegate.io.pcap import Capture
-from tidegate.wire.sflow.columns import Decoder
+from tidegate.wire.sflow.columns import Decoded, Decoder
 
 T = TypeVar("T")
 
@@ -150,8 +150,13 @@ def _replay(capture: Path, definitions: dict[str, dict[str, str]]) -> tuple[dict
 
 def _take(block: Block, decoder: Decoder, engine: Engine, needs: frozenset[FieldRef], spent: dict[str, int]) -> int:
     found = _timed(spent, "decode", lambda: decoder.decode(block, needs))
-    _timed(spent, "key", lambda: engine.step(found.datagrams, found.flows, found.counters))
+    _timed(spent, "key", lambda: _step(engine, found))
     return len(found.flows)
+
+
+def _step(engine: Engine, found: Decoded) -> None:
+    engine.take_counters(found.counters, found.datagrams)
+    engine.step(found.datagrams, found.flows)
 
 
 def _timed(spent: dict[str, int], name: str, work: Callable[[], T]) -> T:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from tidegate.data import prefixes
-from tidegate.data.batch import Column, CounterBatch, DatagramBatch, FlowBatch
+from tidegate.data.batch import Column, DatagramBatch, FlowBatch
 from tidegate.data.fields import FIELDS, FieldRef
 from tidegate.engine import engine, source_kernels, table_kernels, text_kernels
 from tidegate.engine.definition import Statistic
@@ -95,11 +95,11 @@ def _nanoseconds(definitions: dict[str, dict[str, Any]], *, limited: bool) -> fl
             analytics.set_threshold(parse_threshold(name, limit))
     rng = np.random.default_rng(1)
     batches = [_batch(rng, START_NS + turn * 5_000_000) for turn in range(BATCHES)]
-    datagrams, counters = _no_datagrams(), _no_counters()
+    datagrams = _no_datagrams()
 
     def once() -> None:
         for batch in batches:
-            analytics.step(datagrams, batch, counters)
+            analytics.step(datagrams, batch)
 
     return min(_processor_time(once) for _ in range(5)) / (BATCHES * ROWS) * 1e9
 
@@ -165,13 +165,6 @@ def _no_datagrams() -> DatagramBatch:
     return DatagramBatch(
         time_ns=whole, source_high=words, source_low=words, agent_high=words, agent_low=words, sub_agent=words,
         sequence=whole, uptime_ms=whole,
-    )  # fmt: skip
-
-
-def _no_counters() -> CounterBatch:
-    whole, words = np.empty(0, np.int64), np.empty(0, np.uint64)
-    return CounterBatch(
-        datagram=whole, source=words, sequence=whole, start=whole, stop=whole, data=np.empty(0, np.uint8)
     )  # fmt: skip
 
 

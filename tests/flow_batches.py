@@ -9,7 +9,7 @@ import numpy as np
 
 from naive import Env, Row, pair_text
 from tidegate.data.address import parse_address, parse_prefix
-from tidegate.data.batch import Column, CounterBatch, DatagramBatch, FlowBatch
+from tidegate.data.batch import Column, DatagramBatch, FlowBatch
 from tidegate.data.fields import FIELDS, FieldRef, field_ref
 from tidegate.data.forms import FORMS
 from tidegate.data.geo import AsnAttribute, CountryAttribute, GeoTable
@@ -22,10 +22,6 @@ from tidegate.engine.labels import parse_group, parse_map
 from tidegate.engine.lookups import Lookups
 
 START_NS = 1_700_000_000_000_000_000
-NO_COUNTERS = CounterBatch(
-    datagram=np.empty(0, np.int64), source=np.empty(0, np.uint64), sequence=np.empty(0, np.int64),
-    start=np.empty(0, np.int64), stop=np.empty(0, np.int64), data=np.empty(0, np.uint8),
-)  # fmt: skip
 SMALL = EngineConfig(table_size=64, max_sources=16, max_agents=16, texts=256, text_octets=1 << 14)
 
 
@@ -115,7 +111,7 @@ def datagrams_of(packets: Sequence[Packet]) -> DatagramBatch:
 def step(engine: Engine, packets: Sequence[Packet]) -> list[Event | FlowRecord]:
     """Give one batch to an engine."""
     batch = flow_batch(packets, engine.needs(), engine.texts.seed)
-    return engine.step(datagrams_of(packets), batch, NO_COUNTERS)
+    return engine.step(datagrams_of(packets), batch)
 
 
 def refs(*names: str) -> list[FieldRef]:

@@ -43,7 +43,8 @@ for path in sorted(captures.WHERE.iterdir()):
     if path.suffix in (".pcap", ".bin"):
         for block in Capture(path):
             found = decoder.decode(block, needs)
-            engine.step(found.datagrams, found.flows, found.counters)
+            engine.take_counters(found.counters, found.datagrams)
+            engine.step(found.datagrams, found.flows)
             samples += len(found.flows)
 assert samples > 50, samples
 print(*(kernel.__name__ for kernel in ALL_KERNELS if len(kernel.signatures) != 1))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flow_batches import NO_COUNTERS, SMALL, START_NS, Packet, datagrams_of, flow_batch, refs, step
+from flow_batches import SMALL, START_NS, Packet, datagrams_of, flow_batch, refs, step
 from tidegate.data.batch import DatagramBatch
 from tidegate.engine.engine import Engine
 from tidegate.engine.events import Event, FlowRecord
@@ -340,7 +340,7 @@ def test_datagrams_without_samples_are_accounted() -> None:
     engine = engine_of()
     datagrams: DatagramBatch = datagrams_of([at(0), at(0, sequence=4)])
 
-    assert engine.step(datagrams, flow_batch([], engine.needs()), NO_COUNTERS) == []
+    assert engine.step(datagrams, flow_batch([], engine.needs())) == []
 
     (agent,) = engine.sources.counts()
     assert agent.datagrams.lost == 2

@@ -81,8 +81,8 @@ class Shard:
 
     def _take(self, block: Block) -> None:
         decoded = self.decoder.decode(block, self.engine.needs())
-        self._read_attributes(decoded)
-        caused = self.engine.step(decoded.datagrams, decoded.flows, decoded.counters)
+        self._take_counters(decoded)
+        caused = self.engine.step(decoded.datagrams, decoded.flows)
         self._counts[0] += 1
         self._counts[1] += len(decoded.datagrams)
         self._counts[2] += len(decoded.flows)
@@ -103,10 +103,10 @@ class Shard:
             self.name,
         )
 
-    def _read_attributes(self, decoded: Decoded) -> None:
-        """Read what counters samples tell of their data source, of each once in a while."""
+    def _take_counters(self, decoded: Decoded) -> None:
+        """Take counters samples, and read what they tell of their data source, of each once in a while."""
         counters = decoded.counters
-        for row, number in self.engine.unread_counters(counters, decoded.datagrams):
+        for row, number in self.engine.take_counters(counters, decoded.datagrams):
             octets = counters.data[counters.start[row] : counters.stop[row]].tobytes()
             try:
                 records = decode_counter_records(octets)

@@ -25,7 +25,7 @@ from tidegate.engine.lookups import Lookups
 from tidegate.engine.plan import make_plan
 from tidegate.engine.sources import Sources
 from tidegate.engine.texts import Texts
-from tidegate.kernel import I64, kernel
+from tidegate.kernel import F64, I64, kernel
 
 __all__ = ["KERNELS", "Engine", "EngineConfig"]
 
@@ -34,18 +34,19 @@ _BACK_NS = 1_000_000_000
 _SEEN_NS = 100_000_000  # no key is looked for more often
 
 
-@kernel("void(Array(i8,1,'C',readonly=True), i8[::1], i8[::1], i8[::1])")
-def even_times(times: I64, state: I64, even: I64, shift: I64) -> None:
-    """Write times that never go back, and what was added to the receiver's clock for that; nanoseconds.
+@kernel("void(Array(i8,1,'C',readonly=True), i8, i8[::1], f8[::1], i8[::1])")
+def even_times(times: I64, base: int, state: I64, seconds: F64, zero: I64) -> None:
+    """Write times that never go back, as seconds since `base`, and what the receiver's clock shows at second 0.
 
-    `state` (2,) is what is added now, and the last time written. Up to a second back is jitter: time stands still.
+    All but `seconds` are nanoseconds. `state` (2,) is what is added to the receiver's clock now, and the last time. Up
+    to a second back is jitter: time stands still.
     """
     for at in range(times.size):
         time = times[at] + state[0]
         if time < state[1] - _BACK_NS:
             state[0] += state[1] - time
         state[1] = max(state[1], times[at] + state[0])
-        even[at], shift[at] = state[1], state[0]
+        seconds[at], zero[at] = (state[1] - base) / 1e9, base - state[0]
 
 
 KERNELS = (even_times,)
@@ -145,11 +146,14 @@ class Engine:
                 flow.set_thresholds(mine)
                 flow.look_at(self._attributes)
 
-    def unread_counters(self, counters: CounterBatch, datagrams: DatagramBatch) -> list[tuple[int, int]]:
-        """Return the rows of counters samples whose records are worth reading, each with its data source's number."""
+    def take_counters(self, counters: CounterBatch, datagrams: DatagramBatch) -> list[tuple[int, int]]:
+        """Take the counters samples of one block, before its `step`.
+
+        Return the rows whose records are worth reading (see `note_attributes`), each with its data source's number.
+        """
         if not len(counters):
             return []
-        numbers = self.sources.number_counters(counters, datagrams)
+        numbers = self.sources.note_counters(counters, datagrams)
         rows = self._attributes.due(numbers, datagrams.time_ns[counters.datagram])
         return [(int(row), int(numbers[row])) for row in rows]
 
@@ -166,11 +170,10 @@ class Engine:
             for flow in self.flows.values():
                 flow.look_at(self._attributes)
 
-    def step(self, datagrams: DatagramBatch, flows: FlowBatch, counters: CounterBatch) -> list[Event | FlowRecord]:
-        """Take what one block holds; return what it caused, in the order of the samples that caused it."""
+    def step(self, datagrams: DatagramBatch, flows: FlowBatch) -> list[Event | FlowRecord]:
+        """Take datagrams and flow samples of one block; return what they caused, in the order of what caused it."""
         self._use_attributes()
         self.sources.note_datagrams(datagrams)
-        self.sources.note_counters(counters, datagrams)
         if not len(flows):
             return []
         numbers = self.sources.note_flows(flows)
@@ -187,9 +190,9 @@ class Engine:
         """Return times in seconds since midnight UTC before the first sample, never going back."""
         if self._base_ns is None:
             self._base_ns = int(times_ns[0]) // _DAY_NS * _DAY_NS
-        even, shift = np.empty(len(times_ns), np.int64), np.empty(len(times_ns), np.int64)
-        even_times(times_ns, self._clock, even, shift)
-        return Moments(seconds=(even - self._base_ns) / 1e9, zero_ns=self._base_ns - shift)
+        moments = Moments(seconds=np.empty(len(times_ns)), zero_ns=np.empty(len(times_ns), np.int64))
+        even_times(times_ns, self._base_ns, self._clock, moments.seconds, moments.zero_ns)
+        return moments
 
     def seconds(self, now_ns: int) -> float:
         """Return the engine's time for a moment, not before the last sample."""

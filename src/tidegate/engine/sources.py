@@ -139,21 +139,16 @@ class Sources:
         account_pool(numbers, flows.pool, flows.drops, flows.rate, packets, self._pool)
         return numbers
 
-    def number_counters(self, counters: CounterBatch, datagrams: DatagramBatch) -> I64:
-        """Return the number of each counters sample's data source, -1 for none."""
+    def note_counters(self, counters: CounterBatch, datagrams: DatagramBatch) -> I64:
+        """Judge counters sample sequence numbers; return the number of each row's data source, -1 for none."""
         at = counters.datagram
         keys = np.empty((len(counters), 4), np.uint64)
         keys[:, 0], keys[:, 1] = datagrams.agent_high[at], datagrams.agent_low[at]
         keys[:, 2], keys[:, 3] = datagrams.sub_agent[at], counters.source
-        return self._sources.of(keys)
-
-    def note_counters(self, counters: CounterBatch, datagrams: DatagramBatch) -> None:
-        """Judge counters sample sequence numbers."""
-        if not len(counters):
-            return
-        numbers = self.number_counters(counters, datagrams)
+        numbers = self._sources.of(keys)
         self.refused += int(np.count_nonzero(numbers < 0))
         account(numbers, counters.sequence, np.ones(len(numbers), np.bool_), self._counters)
+        return numbers
 
     def of_agents(self, wanted: frozenset[Words] | None) -> Flags:
         """Return which data sources belong to some agents, or to any."""
