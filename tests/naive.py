@@ -1,8 +1,8 @@
 """The specification of the engine, slow and plain: one sample at a time, texts in, texts and numbers out.
 
 A sample is a row of texts by field name (absent: missing), with its time, data source and sampling rate. The engine's
-array code is compared with these functions; what they do is told by docs of `tidegate.engine.definition` and by
-sections 5 and 6 of the flow language. Not modelled: the size of tables, top-n, and data source filters of thresholds.
+array code is compared with these functions; what they do is told by `tidegate.engine.definition`
+and docs/reference/definitions.md. Not modelled: the size of tables, top-n, and data source filters of thresholds.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ import pytest
 from tidegate.errors import SourceError
 from tidegate.io.http import HttpConfig, HttpServer, serve_http
 from tidegate.web.polls import Polls
-from tidegate.web.rest import MAX_BODY, create_app, end_polls
+from tidegate.web.replies import MAX_BODY
+from tidegate.web.rest import create_app, end_polls
 from web.asgi import until_waiting
 from web.fake_backend import FakeBackend, event
 

@@ -45,16 +45,14 @@ def one(payload: bytes = SFLOW, port: int = 6343, source: str = "192.0.2.9") -> 
     return cf.Datagram(BASE_NS, source, 1000, port, payload)
 
 
-def read(
-    folder: Path, content: bytes, *, ports: frozenset[int] | None = None
-) -> tuple[list[cf.Datagram], CaptureStats]:
+def read(folder: Path, content: bytes) -> tuple[list[cf.Datagram], CaptureStats]:
     path = folder / "file.pcap"
     path.write_bytes(content)
-    return read_file(path, ports=ports)
+    return read_file(path)
 
 
-def read_file(path: Path, *, ports: frozenset[int] | None = None) -> tuple[list[cf.Datagram], CaptureStats]:
-    capture = Capture(path, ports=ports)
+def read_file(path: Path) -> tuple[list[cf.Datagram], CaptureStats]:
+    capture = Capture(path)
     found = []
     for block in capture:
         for i in range(len(block)):
@@ -163,14 +161,6 @@ def test_what_is_no_sflow_is_counted_by_reason(folder: Path) -> None:
     _, stats = read(folder, cf.pcap([(BASE_NS, p) for p in packets], 1))
     assert stats.skipped == {"not IP": 1, "not UDP": 2, "malformed header": 3, "other port": 1}
     assert stats.ports == {53: 1, 6343: 1}
-
-
-def test_ports_asked_for_are_taken_and_no_others(folder: Path) -> None:
-    content = cf.pcap([(BASE_NS, cf.frame(cf.udp_packet(one(port=port)), 1)) for port in (6343, 9000, 9001)], 1)
-    assert read(folder, content)[1].datagrams == 1
-    found, stats = read(folder, content, ports=frozenset({9000, 9001}))
-    assert len(found) == 2
-    assert stats.selection == "port 9000, 9001"
 
 
 def test_without_traffic_to_6343_sflow_is_known_by_its_first_words(folder: Path) -> None:

@@ -8,7 +8,8 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from tidegate.errors import ConfigError
-from tidegate.web.rest import MAX_BODY, RestConfig, create_app
+from tidegate.web.replies import MAX_BODY
+from tidegate.web.rest import RestConfig, create_app
 from web.fake_backend import FakeBackend, FakeScripts
 
 Connect = Callable[[RestConfig], TestClient[Litestar]]

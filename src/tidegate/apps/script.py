@@ -2,7 +2,7 @@
 
 `setup` puts flows and thresholds and says what to call: `on_event`, `on_flow`, `on_http`, `every`, `after`,
 `bgp.on_up`. Handlers are `def` or `async def`, and of one script only one runs at a time. Names and meanings follow the
-flow language, sections 5 to 10. `tidegate.apps.fake_runtime` runs a script in a test, without network and clock.
+flow language. `tidegate.apps.fake_runtime` runs a script in a test, without network and clock.
 """
 
 from __future__ import annotations

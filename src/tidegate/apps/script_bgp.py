@@ -1,4 +1,4 @@
-"""BGP as scripts see it: rules and routes as objects of the flow language, sections 10.4 and 10.5.
+"""BGP as scripts see it: rules and routes as objects, see docs/guides/scripts.md.
 
 `Bgp` parses and asks a `BgpPort`: the running speaker behind `SpeakerPort`, or `RouteLog`, which only remembers (for
 replay and tests). A rule that cannot be expressed exactly raises, and nothing is sent.
@@ -19,6 +19,7 @@ from tidegate.control.flowspec import flow_key, format_flow, parse_flow
 from tidegate.errors import ConfigError, SourceError
 from tidegate.io.bgp import NeighborStatus, Speaker
 from tidegate.wire.bgp.routes import FlowRoute, Route, RouteKey, UnicastRoute, route_key
+from tidegate.wire.bgp.session import State
 
 __all__ = ["Bgp", "BgpPort", "RouteChange", "RouteLog", "SpeakerPort"]
 
@@ -213,7 +214,7 @@ class RouteLog:
 def _silent(peer: str, wanted: int) -> NeighborStatus:
     return NeighborStatus(
         address=peer,
-        state="Idle",
+        state=State.IDLE.value,
         since=0.0,
         peer_as=None,
         router_id=None,

@@ -1,1 +1,1 @@
-"""From events to wanted rules, without a device."""
+"""Rules and routes as users write them, to and from what BGP carries, or refused."""

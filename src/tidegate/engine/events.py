@@ -8,7 +8,7 @@ __all__ = ["ActiveFlow", "Event", "FlowRecord"]
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """A threshold crossed, at the sample that crossed it (section 6 of the flow language)."""
+    """A threshold crossed, at the sample that crossed it."""
 
     event_id: int = msgspec.field(name="eventID")
     timestamp: int  # milliseconds since 1970 UTC
@@ -26,7 +26,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
 
 
 class FlowRecord(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """A flow that ended, began, or has lasted for its active timeout (section 5.7)."""
+    """A flow that ended, began, or has lasted for its active timeout."""
 
     flow_id: int = msgspec.field(name="flowID")
     name: str
@@ -39,7 +39,7 @@ class FlowRecord(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"
 
 
 class ActiveFlow(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """One key of a flow definition, merged over data sources (section 5.8)."""
+    """One key of a flow definition, merged over data sources."""
 
     key: str
     value: float

@@ -5,8 +5,8 @@ file away. Kernels find the frames of a window (`io/frames.py`) and the UDP payl
 point into the window and own it. What is not a wanted datagram is counted by reason: packets = datagrams + skipped +
 fragments joined beyond the first of each datagram.
 
-Which datagrams are wanted: those to the ports asked for. Where none was asked for, those to port 6343, unless the first
-window has none; then whatever begins as sFlow version 5 does, on any port.
+Which datagrams are wanted: those to port 6343, unless the first window has none; then whatever begins as sFlow version
+5 does, on any port.
 
 Answers for: draft-ietf-opsawg-pcap section 4, draft-ietf-opsawg-pcapng sections 4.1, 4.2 and 3.5 (options).
 """
@@ -63,12 +63,11 @@ class CaptureStats(msgspec.Struct, frozen=True):
 class Capture:
     """One file, to be iterated once; `SourceError` where it cannot be opened or is no capture."""
 
-    def __init__(self, path: str | os.PathLike[str], *, ports: frozenset[int] | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._stream, self.size = _open(self.path)
-        self._wanted = None if ports is None else np.array(sorted(ports), np.int64)
         self._by_sign = False
-        self._selection = "port 6343" if ports is None else f"port {', '.join(map(str, sorted(ports)))}"
+        self._selection = f"port {_SFLOW_PORT}"
         self._window = np.empty(0, np.uint8)
         self._position = self._packets = self._datagrams = self._cut = self._wholes = self._unwanted = 0
         self._statuses = np.zeros(len(unwrap.STATUSES), np.int64)
@@ -225,15 +224,12 @@ class Capture:
         """Return the columns of wanted datagrams."""
         is_datagram = table[unwrap.STATUS] == unwrap.DATAGRAM
         ports = table[unwrap.DPORT]
-        if self._wanted is not None:
-            wanted = is_datagram & np.isin(ports, self._wanted)
-        else:
-            wanted = is_datagram & (ports == _SFLOW_PORT)
-            if first and not wanted.any():
-                self._by_sign = True
-                self._selection = "sFlow version 5 on any port (none to 6343 at the start of the file)"
-            if self._by_sign:
-                wanted = is_datagram & ((ports == _SFLOW_PORT) | (table[unwrap.SIGNED] != 0))
+        wanted = is_datagram & (ports == _SFLOW_PORT)
+        if first and not wanted.any():
+            self._by_sign = True
+            self._selection = "sFlow version 5 on any port (none to 6343 at the start of the file)"
+        if self._by_sign:
+            wanted = is_datagram & ((ports == _SFLOW_PORT) | (table[unwrap.SIGNED] != 0))
         self._unwanted += int(np.count_nonzero(is_datagram) - np.count_nonzero(wanted))
         return np.flatnonzero(wanted)
 
@@ -267,7 +263,7 @@ def describe_capture(stats: CaptureStats) -> str:
         parts.append(f"{stats.cut} datagrams are in the file in part only: capture with a larger snap length")
     if not stats.datagrams and stats.ports:
         seen = ", ".join(f"{port} ({count})" for port, count in stats.ports.items())
-        parts.append(f"UDP went to ports {seen}: name the port of sFlow")
+        parts.append(f"UDP went to ports {seen}, and none of it is sFlow version 5")
     if stats.damage:
         parts.append(stats.damage)
     return "; ".join(parts)

@@ -1,6 +1,6 @@
-"""Many readings of a metric as one: the operators of section 3.1 of the REST reference.
+"""Many readings of a metric as one: see "Metrics" in docs/reference/rest.md.
 
-Variance is that of a sample (n - 1); quartiles are interpolated linearly (section 15).
+Variance is that of a sample (n - 1); quartiles are interpolated linearly.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ __all__ = [
 
 
 class AgentInfo(msgspec.Struct, frozen=True):
-    """What is known of an agent: the object of `/agents/json`, section 2.3 of the REST reference."""
+    """What is known of an agent: the object of `/agents/json`."""
 
     sFlowDatagramSource: tuple[str, ...]  # noqa: N815 - the interface's names, as all below
     firstSeen: int  # noqa: N815 - milliseconds ago
@@ -142,7 +142,7 @@ class NeighborInfo(msgspec.Struct, frozen=True, omit_defaults=True, rename="came
     """A BGP neighbour as people want to see it."""
 
     address: str
-    state: str  # idle, connect, active, openSent, openConfirm or established
+    state: str  # idle, connect, active, opensent, openconfirm or established
     since: float  # seconds since 1970 UTC of the last change up or down
     wanted: int  # routes and rules that are to be announced
     sent: int  # that were sent in the session that is up
@@ -185,7 +185,7 @@ class Announcer(Protocol):
 
 
 class ScriptStatus(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How a script does: the object of `/scripts/json`, section 2.11 of the REST reference."""
+    """How a script does: the object of `/scripts/json`."""
 
     flowsReceived: int  # noqa: N815 - the interface's names, as all below
     flowsLost: int  # noqa: N815
@@ -207,7 +207,7 @@ class ScriptStatus(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ScriptRequest(msgspec.Struct, frozen=True):
-    """A request to a script's handler (section 9.6)."""
+    """A request to a script's handler."""
 
     method: str  # GET, POST, PUT or DELETE
     path: tuple[str, ...]  # segments behind the file's name, without the representation

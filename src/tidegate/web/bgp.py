@@ -1,4 +1,4 @@
-"""Routes and FlowSpec rules that are announced: `/bgp` (sections 2.10, 10.4 and 10.5 of the REST reference).
+"""Routes and FlowSpec rules that are announced: `/bgp`.
 
 Handlers run on the event loop, which is the speaker's. What a speaker refuses is a 400 that says which part and why.
 """

@@ -1,4 +1,4 @@
-"""Groups, maps and thresholds: `/group`, `/map`, `/threshold` (sections 2.6, 2.7, 6 and 7 of the REST reference)."""
+"""Groups, maps and thresholds: `/group`, `/map`, `/threshold`."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import License
 
 from tidegate.web.examples import EXAMPLES, Example
-from tidegate.web.replies import ErrorReply
+from tidegate.web.replies import MAX_BODY, ErrorReply
 
 __all__ = ["document_handler"]
 
@@ -33,7 +33,7 @@ _ERRORS: Final[Mapping[str, str]] = MappingProxyType(
         "401": "A token is needed.",
         "403": "The server is read-only, or the request comes from a page of another site.",
         "404": "There is no such thing.",
-        "413": "The body is longer than 1 MiB.",
+        "413": f"The body is longer than {MAX_BODY >> 20} MiB.",
     }
 )
 _SENDS: Final = frozenset({"put", "post", "delete"})

@@ -1,4 +1,4 @@
-"""Events and flow records, both by long-poll: `/events` and `/flows` (sections 2.5, 2.7, 5.7 and 6.4).
+"""Events and flow records, both by long-poll: `/events` and `/flows`.
 
 Without an id a request returns at once what there is; with one it waits until there is something newer.
 """

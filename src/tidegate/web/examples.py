@@ -80,7 +80,7 @@ _NEIGHBOR: Final = {
     "sent": 2,
     "peerAs": 65001,
     "routerId": "192.0.2.254",
-    "families": ["ipv4 unicast", "ipv4 flowspec"],
+    "families": ["ipv4-unicast", "ipv4-flowspec"],
 }
 _PREFIX_PATH: Final = "/bgp/routepusher/{router}/{address}/{bits}/json"
 

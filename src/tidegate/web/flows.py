@@ -1,7 +1,4 @@
-"""Flow definitions and what they measure: `/flow`, `/flowkeys`, `/activeflows`, `/flowvalue`, `/flowlocations`.
-
-Answers for section 2.5 of the REST reference, `/flows` (records) aside.
-"""
+"""Flow definitions and what they measure: `/flow`, `/flowkeys`, `/activeflows`, `/flowvalue`, `/flowlocations`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics by position, as rows and as a list: `/metrics`, `/metric`, `/table`, `/dump` (section 2.4).
+"""Metrics by position, as rows and as a list: `/metrics`, `/metric`, `/table`, `/dump`.
 
 A metric that is not known keeps its position, with `metricN` 0 and without a value.
 """

@@ -1,4 +1,4 @@
-"""The instance's own counters for Prometheus: `/prometheus/analyzer/txt` (section 2.12)."""
+"""The instance's own counters for Prometheus: `/prometheus/analyzer/txt`."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ SourceFilter = Callable[[Reading], bool]
 
 
 def parse_source_filter(backend: Backend, agents: str, wishes: Sequence[tuple[str, str]]) -> SourceFilter:
-    """Return the test of data sources that query parameters describe (section 3.3).
+    """Return the test of data sources that query parameters describe.
 
     One name with several values: one of them; several names: each of them. `*` stands for any characters.
     """

@@ -14,8 +14,18 @@ from litestar.types import ExceptionHandlersMap
 from tidegate.data.relaxed import parse_relaxed_json
 from tidegate.errors import ConfigError, TextError, TidegateError
 
-__all__ = ["ERROR_HANDLERS", "ErrorReply", "bad_text", "not_found", "parse_body", "parse_object", "split_list"]
+__all__ = [
+    "ERROR_HANDLERS",
+    "MAX_BODY",
+    "ErrorReply",
+    "bad_text",
+    "not_found",
+    "parse_body",
+    "parse_object",
+    "split_list",
+]
 
+MAX_BODY: Final = 16 << 20  # octets of a request's body: a group of half a million prefixes
 MAX_SHOWN: Final = 400  # characters of a wrong text that a reply repeats
 
 _log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""REST: the paths, shapes and relaxed input of sections 1 and 2 of the REST reference, as one ASGI application.
+"""REST: the paths, shapes and relaxed input of docs/reference/rest.md, as one ASGI application.
 
 Handlers are functions of what they are given (`inject`), in one module a resource; each answers in milliseconds on the
 event loop, those that rank flows on a thread, and polls (`polls`) without one. The OpenAPI document is made when it is
@@ -23,11 +23,9 @@ from tidegate.web.backend import Announcer, Backend, ScriptHost
 from tidegate.web.document import document_handler
 from tidegate.web.pages import page_handlers
 from tidegate.web.polls import Polls
-from tidegate.web.replies import ERROR_HANDLERS
+from tidegate.web.replies import ERROR_HANDLERS, MAX_BODY
 
-__all__ = ["MAX_BODY", "RestConfig", "create_app", "end_polls"]
-
-MAX_BODY: Final = 16 << 20  # a group of half a million prefixes; octets of a request's body
+__all__ = ["RestConfig", "create_app", "end_polls"]
 
 _HANDLERS: Final[tuple[HTTPRouteHandler, ...]] = (
     *server.HANDLERS,

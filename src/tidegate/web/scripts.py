@@ -1,4 +1,4 @@
-"""User scripts: how they do, and requests to their handlers (sections 2.11 and 9.6 of the REST reference)."""
+"""User scripts: how they do, and requests to their handlers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The instance itself: `/version`, `/license`, `/analyzer`, `/agents`, `/health` (sections 2.2 and 2.3)."""
+"""The instance itself: `/version`, `/license`, `/analyzer`, `/agents`, `/health`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What counters samples tell of their data source besides counters: names, speeds, states, hosts.
 
-Names and texts are those of the flow language (sections 4.1 and 4.5). Numbers without a name print as numbers.
+Names and texts are those of the flow language. Numbers without a name print as numbers.
 
 Answers for: sFlow version 5 section 5.4 (generic interface counters), sFlow Port Name, sFlow Host Structures, IANA's
 ifType registry (the types that switches and hosts report).

@@ -1,7 +1,7 @@
 """From blocks of datagrams to batches: index first, then extract only the fields that are needed.
 
 `Decoder` keeps the scratch arrays between blocks, so that the usual block touches no new memory; everything it returns
-is a copy. `tidegate.wire.sflow.view` is the readable twin of the fields.
+is a copy. `tidegate.wire.sflow.keys` is the readable twin of the fields.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import msgspec
 
 from tidegate.wire.sflow.flow_records import Extended80211Aggregation
 from tidegate.wire.sflow.formats import COUNTER_RECORDS, FLOW_RECORDS, SAMPLES, Format, Tag
-from tidegate.wire.sflow.keys import flow_fields, flow_words
+from tidegate.wire.sflow.keys import flow_fields
 from tidegate.wire.sflow.metrics import RTFLOW_TYPES, RTMETRIC_TYPES
 from tidegate.wire.sflow.samples import (
     CountersSample,
@@ -32,7 +32,7 @@ from tidegate.wire.sflow.samples import (
 )
 from tidegate.wire.sflow.xdr import Xdr, show_address, show_struct, show_text
 
-__all__ = ["datagram_json", "flow_fields", "flow_words"]
+__all__ = ["datagram_json"]
 
 Json = dict[str, Any]
 
