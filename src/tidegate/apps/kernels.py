@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tidegate.data import prefixes
-from tidegate.engine import engine, source_kernels, table_kernels, text_kernels
+from tidegate.engine import engine, key_kernels, source_kernels, table_kernels, text_kernels
 from tidegate.io import frames, mmsg, unwrap
 from tidegate.kernel import compile_kernels
 from tidegate.wire.sflow import columns
@@ -17,6 +17,7 @@ ALL_KERNELS: tuple[Callable[..., Any], ...] = (
     *columns.KERNELS,
     *prefixes.KERNELS,
     *text_kernels.KERNELS,
+    *key_kernels.KERNELS,
     *table_kernels.KERNELS,
     *source_kernels.KERNELS,
     *engine.KERNELS,

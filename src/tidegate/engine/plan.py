@@ -12,9 +12,9 @@ from tidegate.data.fields import FIELDS, FieldRef
 from tidegate.data.forms import FORMS, Form
 from tidegate.engine.definition import FlowDefinition, Key, Statistic, ValueExpr, compares, subexpressions
 from tidegate.engine.evaluate import Evaluation, Memos
+from tidegate.engine.key_kernels import gather_words
 from tidegate.engine.lookups import Lookups
 from tidegate.engine.rows import Items, Rows
-from tidegate.engine.table_kernels import gather_words
 from tidegate.engine.texts import Texts
 from tidegate.engine.values import Value, text_of
 from tidegate.kernel import F64, I64, U64, Flags

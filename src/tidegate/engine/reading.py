@@ -13,7 +13,7 @@ import numpy as np
 
 from tidegate.engine.events import ActiveFlow
 from tidegate.engine.flows import Flow
-from tidegate.engine.source_kernels import number_keys
+from tidegate.engine.keys import number_rows
 from tidegate.engine.sources import Sources
 from tidegate.kernel import F64, I64, U64
 
@@ -81,7 +81,8 @@ def _rows(snapshots: list[Snapshot]) -> _Rows:
     if np.isnan(values[0]).any():
         rows = np.flatnonzero(~np.isnan(values[0]))
         owner, place, values, keys = owner[rows], place[rows], values[:, rows], keys[rows]
-    numbers, count = _numbers(keys, snapshots[0].seed)
+    different, numbers, _ = number_rows(keys, snapshots[0].seed)
+    count = len(different)
     return _Rows(owner, place, values, numbers, count, _largest_of(numbers, count, values[0]))
 
 
@@ -123,15 +124,6 @@ def locations(snapshots: list[Snapshot], key: str) -> list[ActiveFlow]:
             flows = [_flow(snapshots[rows.owner[at]], int(rows.place[at])) for at in found]
             return sorted(flows, key=lambda flow: -flow.value)
     return []
-
-
-def _numbers(keys: U64, seed: int) -> tuple[I64, int]:
-    """Return a number for each row, the same for equal keys, and how many there are."""
-    rows = len(keys)
-    index = np.zeros(1 << (2 * rows - 1).bit_length(), np.int32)
-    size, numbers = np.zeros(1, np.int64), np.empty(rows, np.int64)
-    number_keys(np.ascontiguousarray(keys), index, np.empty_like(keys), np.uint64(seed), size, numbers)
-    return numbers, int(size[0])
 
 
 def _largest_of(numbers: I64, count: int, values: F64) -> I64:

@@ -1,4 +1,4 @@
-"""Kernels of `tidegate.engine.sources`: numbers for data sources, and accounting of their sequence numbers.
+"""Kernels of `tidegate.engine.sources`: accounting of sequence numbers and sample pools.
 
 Sequence numbers are judged against the highest seen, with a window of 64 behind it for what comes late or twice. Line
 cards and daemons that share a name send several series at once: up to four are followed, each number goes to the
@@ -11,10 +11,9 @@ from enum import IntEnum
 
 import numpy as np
 
-from tidegate.engine.table_kernels import hash_key, same_key
-from tidegate.kernel import F64, I32, I64, U64, Flags, inline, kernel
+from tidegate.kernel import F64, I64, U64, Flags, inline, kernel
 
-__all__ = ["KERNELS", "SERIES", "Seen", "account", "account_pool", "note_seen", "number_keys"]
+__all__ = ["KERNELS", "SERIES", "Seen", "account", "account_pool", "note_seen"]
 
 
 class Seen(IntEnum):
@@ -35,25 +34,6 @@ _WINDOW = 64
 _JUMP = 1 << 16  # no more than this many are ever taken for lost at once
 _HALF, _WHOLE = 1 << 31, 1 << 32
 _ONE, _NONE, _ALL = np.uint64(1), np.uint64(0), np.uint64((1 << 64) - 1)
-
-
-@kernel("void(u8[:,::1], i4[::1], u8[:,::1], u8, i8[::1], i8[::1])")
-def number_keys(keys: U64, index: I32, table: U64, seed: np.uint64, size: I64, numbers: I64) -> None:
-    """Write the number of each key, a new one for a new key, -1 where the table is full."""
-    mask = index.size - 1
-    for at in range(keys.shape[0]):
-        if at and same_key(keys, at, keys, at - 1):  # samples of one datagram stand together
-            numbers[at] = numbers[at - 1]
-            continue
-        place = np.int64(hash_key(keys, at, seed) & np.uint64(mask))
-        while index[place] != 0 and not same_key(keys, at, table, index[place] - 1):
-            place = place + 1 & mask
-        if index[place] == 0 and size[0] < table.shape[0]:
-            for part in range(keys.shape[1]):
-                table[size[0], part] = keys[at, part]
-            size[0] += 1
-            index[place] = np.int32(size[0])
-        numbers[at] = index[place] - 1
 
 
 @inline
@@ -147,4 +127,4 @@ def note_seen(numbers: I64, times: I64, uptimes: I64, high: U64, low: U64, seen:
             sources[key, 0], sources[key, 1] = high[at], low[at]
 
 
-KERNELS = (number_keys, account, account_pool, note_seen)
+KERNELS = (account, account_pool, note_seen)

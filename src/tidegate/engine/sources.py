@@ -13,8 +13,9 @@ import numpy as np
 
 from tidegate.data.address import Words, format_address
 from tidegate.data.batch import CounterBatch, DatagramBatch, FlowBatch
-from tidegate.engine.source_kernels import SERIES, Seen, account, account_pool, note_seen, number_keys
-from tidegate.kernel import I64, U64, Flags
+from tidegate.engine.keys import KeyNumbers
+from tidegate.engine.source_kernels import SERIES, Seen, account, account_pool, note_seen
+from tidegate.kernel import I64, Flags
 
 __all__ = ["AgentCounts", "Sequence", "SourceCounts", "Sources", "source_text"]
 
@@ -76,22 +77,6 @@ class AgentCounts(msgspec.Struct, frozen=True):
         )
 
 
-class _Numbers:
-    """Numbers for keys of a few words."""
-
-    def __init__(self, capacity: int, words: int, seed: int) -> None:
-        self._seed = np.uint64(seed)
-        self.keys = np.empty((capacity, words), np.uint64)
-        self.size = np.zeros(1, np.int64)
-        self._index = np.zeros(1 << (2 * capacity - 1).bit_length(), np.int32)
-
-    def of(self, keys: U64) -> I64:
-        """Return the number of each row, -1 where there is no room."""
-        numbers = np.empty(len(keys), np.int64)
-        number_keys(keys, self._index, self.keys, self._seed, self.size, numbers)
-        return numbers
-
-
 class Sources:
     """See the module."""
 
@@ -99,8 +84,8 @@ class Sources:
         self.capacity = sources
         self.refused = 0  # samples of data sources there was no room for
         self.untold = 0  # datagrams of agents there was no room for: their sequence numbers are not judged
-        self._agents = _Numbers(agents, 3, seed)  # address, sub-agent
-        self._sources = _Numbers(sources, 4, seed)  # address, sub-agent, source
+        self._agents = KeyNumbers(agents, 3, seed)  # address, sub-agent
+        self._sources = KeyNumbers(sources, 4, seed)  # address, sub-agent, source
         self._datagrams = np.zeros((agents, _COLUMNS), np.int64)
         self._seen_ns = np.zeros((agents, 3), np.int64)  # first, last, uptime
         self._udp = np.zeros((agents, 2), np.uint64)
@@ -112,7 +97,7 @@ class Sources:
         self._followed = 0  # how many data sources `_first` tells of
 
     def __len__(self) -> int:
-        return int(self._sources.size[0])
+        return len(self._sources)
 
     def note_datagrams(self, datagrams: DatagramBatch) -> None:
         """Judge datagram sequence numbers."""
@@ -193,7 +178,7 @@ class Sources:
             counts = self.source_counts(number)
             sources.setdefault(counts.agent, []).append(counts)
         agents: dict[Words, AgentCounts] = {}
-        for number in range(int(self._agents.size[0])):
+        for number in range(len(self._agents)):
             high, low, _ = (int(word) for word in self._agents.keys[number])
             first, last, uptime = (int(value) for value in self._seen_ns[number])
             known = agents.get((high, low))

@@ -22,9 +22,10 @@ import msgspec
 import numpy as np
 
 from tidegate.engine.definition import Statistic
+from tidegate.engine.key_kernels import AHEAD, find_key, find_slots, rebuild
 from tidegate.engine.rows import Rows, Span
 from tidegate.engine.statistics import NOTHING, Limits, further
-from tidegate.engine.table_kernels import AHEAD, LIFE, add_rates, find_key, find_slots, log_flows, rebuild
+from tidegate.engine.table_kernels import LIFE, add_rates, log_flows
 from tidegate.kernel import F64, I64, U64, Flags
 
 __all__ = ["Added", "Crossing", "FlowTable", "Log", "Readings", "Record", "Shape"]

@@ -1,4 +1,4 @@
-"""Kernels of `tidegate.engine.table`: find the slot of each key, add what a sample brings, see which limits it crosses.
+"""Kernels of `tidegate.engine.table`: add what samples bring to the slots of their keys, see which limits they cross.
 
 Values decay exponentially with the definition's `t`. Instead of decaying every slot as time goes by, samples are
 weighed up: what comes at x counts exp((x - landmark) / t), and a reading divides by the same at its own time (forward
@@ -14,10 +14,10 @@ from __future__ import annotations
 import numpy as np
 
 from tidegate.data.hash import mix
-from tidegate.kernel import F64, I32, I64, U8, U64, Flags, inline, kernel
+from tidegate.engine.key_kernels import AHEAD
+from tidegate.kernel import F64, I64, U8, U64, Flags, inline, kernel
 
 __all__ = [
-    "AHEAD",
     "FEW",
     "KERNELS",
     "LIFE",
@@ -27,121 +27,15 @@ __all__ = [
     "add_extremes",
     "add_means",
     "add_rates",
-    "find_key",
-    "find_slots",
-    "gather_words",
-    "hash_key",
     "log_flows",
-    "rebuild",
-    "same_key",
 ]
 
 LIFE = 10.0  # a flow without samples for this many times its t is gone
 REGISTERS = 256
-AHEAD = 128  # rows
 FEW = 32  # as many words take the room of the registers
 
 _ZERO = np.uint64(0)
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)
-_HALF = np.uint64(32)
 _POWERS = np.array([2.0**-rank for rank in range(64)])
-
-
-@inline
-def hash_key(keys: U64, row: int, seed: np.uint64) -> np.uint64:
-    """Return the hash of a row; without knowing the seed nobody can send keys that collide."""
-    word = _SPREAD ^ seed
-    for part in range(keys.shape[1]):
-        word = (word ^ keys[row, part]) * _SPREAD
-        word ^= word >> _HALF
-    return mix(word)
-
-
-@inline
-def same_key(keys: U64, row: int, table: U64, slot: int) -> bool:
-    """Tell whether a row of one matrix equals one of another."""
-    for part in range(keys.shape[1]):  # noqa: SIM110 - numba knows no all()
-        if keys[row, part] != table[slot, part]:
-            return False
-    return True
-
-
-@inline
-def _guess(keys: U64, row: int, stop: int, index: I32, table: U64, seed: np.uint64, places: I64, slots: I64) -> None:
-    """Write where the search for each key begins, and the slot there if one word of its key is the same, else -1.
-
-    Each of the three loops waits for memory once for many rows, not once a row: that halves the time of `find_slots`.
-    """
-    mask = np.uint64(index.size - 1)
-    word = keys.shape[1] - 1
-    for at in range(row, stop):
-        places[at - row] = np.int64(hash_key(keys, at, seed) & mask)
-    for at in range(row, stop):
-        slots[at] = index[places[at - row]] - 1
-    for at in range(row, stop):
-        if slots[at] >= 0 and table[slots[at], word] != keys[at, word]:
-            slots[at] = -1
-
-
-@kernel("i8(u8[:,::1], i8, i8, i4[::1], u8[:,::1], u8, i8[::1], i8[::1], i8[::1])")
-def find_slots(
-    keys: U64, row: int, stop: int, index: I32, table: U64, seed: np.uint64, size: I64, places: I64, slots: I64
-) -> int:
-    """Write the slot of each key of rows `row` to `stop`, new keys at the end; return the row the table is full for.
-
-    `index` is open addressing over `table` (capacity, words): slot + 1, or 0. `size` (1,) is how many slots are used.
-    `places` (AHEAD) is scratch.
-    """
-    mask = index.size - 1
-    for first in range(row, stop, AHEAD):
-        last = min(first + AHEAD, stop)
-        _guess(keys, first, last, index, table, seed, places, slots)
-        for at in range(first, last):
-            if slots[at] >= 0 and same_key(keys, at, table, slots[at]):
-                continue
-            place = places[at - first]
-            while index[place] != 0 and not same_key(keys, at, table, index[place] - 1):
-                place = place + 1 & mask
-            if index[place] == 0:
-                if size[0] == table.shape[0]:
-                    return at
-                for part in range(keys.shape[1]):
-                    table[size[0], part] = keys[at, part]
-                size[0] += 1
-                index[place] = np.int32(size[0])
-            slots[at] = index[place] - 1
-    return stop
-
-
-@kernel("void(u8[:,::1], i8[::1], u8[:,::1], i8)")
-def gather_words(words: U64, rows: I64, keys: U64, first: int) -> None:
-    """Write `words` (width, n) of some rows into columns of `keys`, from `first` on."""
-    for at in range(rows.size):
-        for part in range(words.shape[0]):
-            keys[at, first + part] = words[part, rows[at]]
-
-
-@kernel("i8(u8[:,::1], i4[::1], u8[:,::1], u8)")
-def find_key(key: U64, index: I32, table: U64, seed: np.uint64) -> int:
-    """Return the slot of one key (1, words), or -1."""
-    mask = index.size - 1
-    place = np.int64(hash_key(key, 0, seed) & np.uint64(mask))
-    while index[place] != 0:
-        if same_key(key, 0, table, index[place] - 1):
-            return int(index[place] - 1)
-        place = place + 1 & mask
-    return -1
-
-
-@kernel("void(u8[:,::1], i8, i4[::1], u8)")
-def rebuild(table: U64, size: int, index: I32, seed: np.uint64) -> None:
-    """Make `index` anew for the first `size` slots; it must be all 0."""
-    mask = index.size - 1
-    for slot in range(size):
-        place = np.int64(hash_key(table, slot, seed) & np.uint64(mask))
-        while index[place] != 0:
-            place = place + 1 & mask
-        index[place] = np.int32(slot + 1)
 
 
 @inline
@@ -225,7 +119,7 @@ def add_rates(
     last = np.nan
     weight = 1.0
     life = LIFE * t
-    oldest = np.inf  # of the slots of the next rows: looking at many first waits for memory once, see `_guess`
+    oldest = np.inf  # of the slots of the next rows: looking at many first waits for memory once, as `find_slots` does
     for at in range(row, stop):
         if (at - row) % AHEAD == 0:
             oldest = np.inf
@@ -568,14 +462,10 @@ def log_flows(
 
 
 KERNELS = (
-    gather_words,
-    find_slots,
-    rebuild,
     add_rates,
     add_amounts,
     add_means,
     add_extremes,
     add_distinct,
     log_flows,
-    find_key,
 )

@@ -15,9 +15,10 @@ import numpy as np
 from tidegate.data.batch import Column, FlowBatch
 from tidegate.data.forms import FORMS, Form
 from tidegate.data.hash import hash_text
-from tidegate.engine.source_kernels import number_keys
+from tidegate.engine.key_kernels import number_keys
+from tidegate.engine.keys import number_rows
 from tidegate.engine.texts import Texts
-from tidegate.kernel import I32, I64, U64, Flags
+from tidegate.kernel import I32, U64, Flags
 
 __all__ = [
     "Memo",
@@ -108,7 +109,7 @@ def wanted(form: Form, wanted_texts: tuple[str, ...], texts: Texts, *, exact: bo
     """Return texts to be found in values of a form: what means the same in it or, with `exact`, prints as the text."""
     read = (exact_words(form, text, texts) if exact else _words_of(form, text, texts) for text in wanted_texts)
     keys = np.array([words for words in read if words is not None], np.uint64).reshape(-1, FORMS[form].width)
-    different, _, index = _numbered(keys, texts.seed)
+    different, _, index = number_rows(keys, texts.seed)
     return Wanted(frozenset(wanted_texts), np.ascontiguousarray(different), index)
 
 
@@ -161,7 +162,7 @@ def by_text(values: list[Value], function: Callable[[list[str]], str | None], me
     known = np.logical_and.reduce([value.known for value in values])
     rows = np.flatnonzero(known)
     keys = np.vstack([part[rows] for value in values for part in (*value.words, value.present)]).T
-    unique, inverse = _unique(np.ascontiguousarray(keys, np.uint64), texts.seed)
+    unique, inverse, _ = number_rows(keys, texts.seed)
     given = memo.fresh(texts)
     results = np.zeros(len(unique), np.uint64)
     found = np.zeros(len(unique), np.bool_)
@@ -175,20 +176,6 @@ def by_text(values: list[Value], function: Callable[[list[str]], str | None], me
     words, present = np.zeros(len(known), np.uint64), np.zeros(len(known), np.bool_)
     words[rows], present[rows] = results[inverse], found[inverse]
     return text_value(words, present)
-
-
-def _unique(keys: U64, seed: int) -> tuple[U64, I64]:
-    """Return the different rows of a matrix in order of appearance, and for each row which of them it is."""
-    different, numbers, _ = _numbered(keys, seed)
-    return different, numbers
-
-
-def _numbered(keys: U64, seed: int) -> tuple[U64, I64, I32]:
-    """Return as `_unique` does, and the index by which more rows can be looked up."""
-    index = np.zeros(1 << (2 * len(keys)).bit_length(), np.int32)
-    different, size, numbers = np.empty_like(keys), np.zeros(1, np.int64), np.empty(len(keys), np.int64)
-    number_keys(keys, index, different, np.uint64(seed), size, numbers)
-    return different[: size[0]], numbers, index
 
 
 def _texts_of(values: list[Value], key: tuple[int, ...], texts: Texts) -> list[str]:
