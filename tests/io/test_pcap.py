@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 import capture_files as cf
 from tidegate.data.address import format_address, parse_address
 from tidegate.errors import SourceError
-from tidegate.io import frames, unwrap
 from tidegate.io.pcap import Capture, CaptureStats, describe_capture
 from tidegate.kernel import compile_kernels
+from tidegate.wire.capture import frames, unwrap
 
 SHARED = Path(__file__).resolve().parents[2] / "../shared/data/sflow"
 SFLOW = b"\0\0\0\5\0\0\0\1"

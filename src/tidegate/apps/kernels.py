@@ -7,8 +7,9 @@ from typing import Any
 
 from tidegate.data import prefixes
 from tidegate.engine import engine, key_kernels, source_kernels, table_kernels, text_kernels
-from tidegate.io import frames, mmsg, unwrap
+from tidegate.io import mmsg
 from tidegate.kernel import compile_kernels
+from tidegate.wire.capture import frames, unwrap
 from tidegate.wire.sflow import columns
 
 __all__ = ["ALL_KERNELS", "prepare_kernels"]

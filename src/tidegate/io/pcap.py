@@ -1,9 +1,9 @@
 """Capture files to blocks: pcap, pcapng, and files that are one datagram.
 
 A file is read through windows of memory, so that its size does not matter, a pipe will do, and nobody can pull a mapped
-file away. Kernels find the frames of a window (`io/frames.py`) and the UDP payloads in them (`io/unwrap.py`); blocks
-point into the window and own it. What is not a wanted datagram is counted by reason: packets = datagrams + skipped +
-fragments joined beyond the first of each datagram.
+file away. Kernels of `wire/capture` find the frames of a window and the UDP payloads in them; blocks point into the
+window and own it. What is not a wanted datagram is counted by reason: packets = datagrams + skipped + fragments joined
+beyond the first of each datagram.
 
 Which datagrams are wanted: those to port 6343, unless the first window has none; then whatever begins as sFlow version
 5 does, on any port.
@@ -25,10 +25,10 @@ import numpy as np
 
 from tidegate.data.block import Block
 from tidegate.errors import SourceError
-from tidegate.io import frames, unwrap
-from tidegate.io.fragments import Reassembly, read_piece
-from tidegate.io.sections import Section
 from tidegate.kernel import I64, U8, U64
+from tidegate.wire.capture import frames, unwrap
+from tidegate.wire.capture.fragments import Reassembly, read_piece
+from tidegate.wire.capture.sections import Section
 
 __all__ = ["Capture", "CaptureStats", "describe_capture"]
 

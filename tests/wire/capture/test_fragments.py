@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.io.fragments import Piece, Reassembly, read_piece
+from tidegate.wire.capture.fragments import Piece, Reassembly, read_piece
 
 S = 1_000_000_000
 

@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from tidegate.io.frames import MOST_BLOCK
 from tidegate.kernel import I64, U8
+from tidegate.wire.capture.frames import MOST_BLOCK
 
 __all__ = ["Section"]
 

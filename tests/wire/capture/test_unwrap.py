@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import capture_files as cf
 from tidegate.data.address import words_of_bytes
-from tidegate.io import unwrap
 from tidegate.kernel import compile_kernels
+from tidegate.wire.capture import unwrap
 
 list(compile_kernels(unwrap.KERNELS))
 

@@ -1,7 +1,7 @@
 """From captured frames to the UDP datagrams in them: one kernel over many frames.
 
 In go the octets of a file and where its frames lie; out come, for each frame, a status out of `STATUS` and, where that
-is "datagram", its payload and whence it came. IP fragments are only recognised here; `io/fragments.py` joins them.
+is "datagram", its payload and whence it came. IP fragments are only recognised here; `fragments.py` joins them.
 Payloads that the capture has cut short are given as far as they go.
 
 Answers for: RFC 791, RFC 8200 section 4 (extension headers), RFC 768, RFC 4302 section 2.2 (length of AH), IEEE 802.1Q
@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from tidegate.kernel import I64, U8, U64, inline, kernel
+from tidegate.octets import be16, be64
 
 __all__ = ["CUT", "DATAGRAM", "DPORT", "FRAGMENT", "KERNELS", "LENGTH", "NETWORK", "ROWS", "SIGNED", "SPORT", "START"]
 __all__ += ["STATUS", "STATUSES", "unwrap_frames", "unwrap_whole"]
@@ -29,29 +30,16 @@ _IPV6 = 0x86DD
 
 
 @inline
-def _u16(data: U8, at: int) -> int:
-    return (np.int64(data[at]) << 8) | np.int64(data[at + 1])  # type: ignore[return-value]  # numba's int
-
-
-@inline
-def _u64(data: U8, at: int) -> int:
-    value = np.uint64(0)
-    for k in range(8):
-        value = (value << np.uint64(8)) | np.uint64(data[at + k])
-    return value  # type: ignore[return-value]  # numba's int
-
-
-@inline
 def _find_protocol(data: U8, at: int, end: int) -> int:
     """Return where the IP header begins after the EtherType at `at`, or minus a status."""
     while at + 2 <= end:
-        protocol = _u16(data, at)
+        protocol = be16(data, at)
         if protocol in (_IPV4, _IPV6):
             return at + 2
         if protocol in (0x8100, 0x88A8, 0x9100, 0x9200):  # tags of VLANs, any number of them
             at += 4
         elif protocol == 0x8864:  # PPPoE session: version, code, session, length, PPP protocol
-            known = at + 10 <= end and _u16(data, at + 8) in (0x0021, 0x0057)
+            known = at + 10 <= end and be16(data, at + 8) in (0x0021, 0x0057)
             return at + 10 if known else -_NOT_IP
         else:
             return -_NOT_IP
@@ -63,7 +51,7 @@ def _find_in_cooked_2(data: U8, start: int, end: int) -> int:
     """Return the same for Linux cooked, version 2: the EtherType is the first of 20 octets."""
     if start + 20 > end:
         return -_MALFORMED
-    protocol = _u16(data, start)
+    protocol = be16(data, start)
     if protocol in (0x8100, 0x88A8):
         return _find_protocol(data, start + 22, end)
     return start + 20 if protocol in (_IPV4, _IPV6) else -_NOT_IP
@@ -92,18 +80,18 @@ def _find_network(data: U8, start: int, end: int, link_type: int) -> int:
 def _walk_ipv4(data: U8, at: int, end: int, table: I64, words: U64, i: int) -> int:
     """Fill START, LENGTH (of the IP payload) and the source; return a status."""
     header = np.int64(data[at] & 15) * 4
-    total = _u16(data, at + 2)
+    total = be16(data, at + 2)
     if total == 0:  # segmentation offload: captured before the length was known
         total = end - at
     if header < 20 or total < header or at + header > end:
         return _MALFORMED
     words[0, i] = np.uint64(0)
-    words[1, i] = np.uint64((0xFFFF << 32) | (_u16(data, at + 12) << 16) | _u16(data, at + 14))
+    words[1, i] = np.uint64((0xFFFF << 32) | (be16(data, at + 12) << 16) | be16(data, at + 14))
     table[START, i] = at + header
     table[LENGTH, i] = total - header
     if data[at + 9] != 17:
         return _NOT_UDP
-    return FRAGMENT if _u16(data, at + 6) & 0x3FFF else DATAGRAM
+    return FRAGMENT if be16(data, at + 6) & 0x3FFF else DATAGRAM
 
 
 @inline
@@ -111,9 +99,9 @@ def _walk_ipv6(data: U8, at: int, end: int, table: I64, words: U64, i: int) -> i
     """Fill START, LENGTH (of what follows the extension headers) and the source; return a status."""
     if at + 40 > end:
         return _MALFORMED
-    words[0, i] = _u64(data, at + 8)
-    words[1, i] = _u64(data, at + 16)
-    length = _u16(data, at + 4)
+    words[0, i] = be64(data, at + 8)
+    words[1, i] = be64(data, at + 16)
+    length = be16(data, at + 4)
     stop = at + 40 + length if length else end  # 0: a jumbogram, or segmentation offload
     following = np.int64(data[at + 6])
     at += 40
@@ -140,7 +128,7 @@ def _unwrap_udp(data: U8, end: int, table: I64, i: int) -> int:
     stop = min(end, at + table[LENGTH, i])
     if at + 8 > stop:
         return _MALFORMED
-    length = _u16(data, at + 4)
+    length = be16(data, at + 4)
     if length == 0:  # a jumbogram, or offload
         length = stop - at
     if length < 8:
@@ -149,11 +137,11 @@ def _unwrap_udp(data: U8, end: int, table: I64, i: int) -> int:
     table[CUT, i] = 1 if whole < length else 0
     table[START, i] = at + 8
     table[LENGTH, i] = whole - 8
-    table[SPORT, i] = _u16(data, at)
-    table[DPORT, i] = _u16(data, at + 2)
+    table[SPORT, i] = be16(data, at)
+    table[DPORT, i] = be16(data, at + 2)
     # Version 5, then a kind of agent address: no other protocol seen in captures begins so.
-    signed = whole >= 16 and _u16(data, at + 8) == 0 and _u16(data, at + 10) == 5
-    table[SIGNED, i] = 1 if signed and _u16(data, at + 12) == 0 and _u16(data, at + 14) <= 2 else 0
+    signed = whole >= 16 and be16(data, at + 8) == 0 and be16(data, at + 10) == 5
+    table[SIGNED, i] = 1 if signed and be16(data, at + 12) == 0 and be16(data, at + 14) <= 2 else 0
     return DATAGRAM
 
 

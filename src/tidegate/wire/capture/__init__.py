@@ -1,0 +1,1 @@
+"""Capture files as octets: records of pcap and pcapng, and the UDP datagrams in their frames."""
