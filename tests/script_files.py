@@ -13,9 +13,10 @@ from tidegate.apps.fake_backend import FakeBackend
 from tidegate.apps.script import LogLine, Services, Shared
 from tidegate.apps.script_bgp import RouteLog
 from tidegate.apps.script_host import ScriptFile, ScriptHost, ScriptLimits
-from tidegate.apps.script_http import HttpCall, Reply, error_reply, reply_of
+from tidegate.apps.script_http import HttpCall, as_http_error
 from tidegate.engine.events import Event, FlowRecord
 from tidegate.io.fetch import HttpRequest, HttpResponse
+from tidegate.web.answers import Reply, answer_of, refusal
 
 ROOT = Path(__file__).resolve().parents[1]
 START_NS = 1_700_000_000_000_000_000
@@ -64,9 +65,10 @@ class Stage:
     def ask(self, app: str, file: str, call: HttpCall) -> Reply:
         """Return a script's answer as REST would give it."""
         try:
-            return reply_of(self.host.ask(app, file, call).result(60), call.format)
+            return answer_of(self.host.ask(app, file, call).result(60), call.format)
         except Exception as error:  # noqa: BLE001 - whatever the script raised
-            return error_reply(error)
+            known = as_http_error(error)
+            return refusal(known.status, known.reason)
 
     async def _fetch(self, request: HttpRequest) -> HttpResponse:
         self.requests.append(request)

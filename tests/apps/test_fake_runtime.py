@@ -17,6 +17,7 @@ from tidegate.apps.script import (
     unavailable,
 )
 from tidegate.errors import ConfigError, Inexpressible, SourceError, TextError
+from tidegate.web.answers import Reply
 
 RULE = {"match": {"destination": "192.0.2.1", "protocol": "=17"}, "then": {"traffic-rate": 0}}
 
@@ -180,6 +181,20 @@ def test_flows_and_requests_and_sessions_reach_the_script() -> None:
     assert told == ["f a,b 2000", "up 192.0.2.1", "down 192.0.2.1"]
     assert fake.request("POST", query={"a": ["1"]}, body=[1]).body == b'{"query":{"a":["1"]},"body":[1]}'
     assert [fake.request(path=path).status for path in ("none", "bad", "later")] == [404, 400, 503]
+
+
+def test_requests_are_answered_as_live() -> None:
+    fake = FakeRuntime(name="s.py")
+
+    def on_http(call: HttpCall) -> object:
+        if call.path:
+            raise bad_request("half \ud800")
+        return '["\ud800"]'
+
+    fake.rt.on_http(lambda _: "an older handler")
+    fake.rt.on_http(on_http)
+    assert fake.request(path="bad") == Reply(400, b'{"error":"half ?"}')
+    assert fake.request() == Reply(500, b'{"error":"the script s.py returned what JSON cannot say"}')
 
 
 def test_what_is_measured_is_what_the_test_says() -> None:

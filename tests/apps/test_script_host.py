@@ -336,12 +336,12 @@ def test_requests_get_the_scripts_answer_or_an_error(tmp_path: Path) -> None:
     assert ask("nothing") == (204, b"")
     assert ask("text") == (200, b'"automatic"')
     assert ask("text", "txt") == (200, b"automatic")
-    assert ask("bad") == (400, b'{"status":400,"error":"no"}')
-    assert ask("other") == (404, b'{"status":404,"error":"not found"}')
+    assert ask("bad") == (400, b'{"error":"no"}')
+    assert ask("other") == (404, b'{"error":"not found"}')
     for failure in ("fail", "exit", "own"):
-        assert ask(failure) == (500, b'{"status":500,"error":"the script failed"}')
-    assert ask("odd") == (500, b'{"status":500,"error":"half ?"}')
-    assert ask("far") == (500, b'{"status":500,"error":"no such status"}')
+        assert ask(failure) == (500, b'{"error":"the script failed"}')
+    assert ask("odd") == (500, b'{"error":"half ?"}')
+    assert ask("far") == (500, b'{"error":"no such status"}')
     exit_call = HttpCall("GET", ("exit",))
     assert isinstance(host.ask("app", "s.py", exit_call).exception(60), HttpError)  # no exit on the asker's loop
     assert ask("set")[0] == 500

@@ -21,12 +21,13 @@ from tidegate.apps.fake_backend import FakeBackend
 from tidegate.apps.script import LogLine, Runtime, Services, Shared, Store
 from tidegate.apps.script_bgp import RouteChange, RouteLog
 from tidegate.apps.script_desk import Desk, Job, Kind
-from tidegate.apps.script_http import HttpCall, HttpError, Reply, error_reply, not_found, reply_of
+from tidegate.apps.script_http import HttpCall, HttpError, as_http_error
 from tidegate.control.blackhole import format_unicast
 from tidegate.control.flowspec import format_flow
 from tidegate.engine.events import Event, FlowRecord
-from tidegate.errors import ConfigError
+from tidegate.errors import ConfigError, EncodeError
 from tidegate.io.fetch import HttpRequest, HttpResponse
+from tidegate.web.answers import Reply, answer_of, refusal
 
 __all__ = ["FakeBackend", "FakeRuntime"]
 
@@ -167,11 +168,14 @@ class FakeRuntime:
         values = {name: tuple(texts) for name, texts in (query or {}).items()}
         call = HttpCall(method, tuple(part for part in path.split("/") if part), values, body, format)
         if not self._desk.wants(Kind.HTTP, call):
-            return error_reply(not_found("the script answers no requests"))
+            return refusal(404, "the script answers no requests")
         try:
-            return reply_of(self._do(Job(Kind.HTTP, self._desk.now_ns, call)), format)
+            return answer_of(self._do(Job(Kind.HTTP, self._desk.now_ns, call)), format)
         except HttpError as error:
-            return error_reply(error)
+            known = as_http_error(error)
+            return refusal(known.status, known.reason)
+        except EncodeError as error:
+            return refusal(500, f"the script {self.rt.name} {error}")
 
     def advance(self, seconds: float) -> None:
         """Let time go on: timers that become due are called, each at its own moment."""

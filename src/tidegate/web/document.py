@@ -16,8 +16,9 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import License
 
+from tidegate.web.answers import ErrorReply
 from tidegate.web.examples import EXAMPLES, Example
-from tidegate.web.replies import MAX_BODY, ErrorReply
+from tidegate.web.replies import MAX_BODY
 
 __all__ = ["document_handler"]
 

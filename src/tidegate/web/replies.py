@@ -13,31 +13,14 @@ from litestar.types import ExceptionHandlersMap
 
 from tidegate.data.relaxed import parse_relaxed_json
 from tidegate.errors import ConfigError, TextError, TidegateError
+from tidegate.web.answers import ErrorReply
 
-__all__ = [
-    "ERROR_HANDLERS",
-    "MAX_BODY",
-    "ErrorReply",
-    "bad_text",
-    "not_found",
-    "parse_body",
-    "parse_object",
-    "split_list",
-]
+__all__ = ["ERROR_HANDLERS", "MAX_BODY", "bad_text", "not_found", "parse_body", "parse_object", "split_list"]
 
 MAX_BODY: Final = 16 << 20  # octets of a request's body: a group of half a million prefixes
 MAX_SHOWN: Final = 400  # characters of a wrong text that a reply repeats
 
 _log = logging.getLogger(__name__)
-
-
-class ErrorReply(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The body of every reply that is not a success."""
-
-    error: str
-    text: str | None = None  # what was wrong: as it was sent, or the part around the column
-    column: int | None = None  # in `text`, from 0
-    hint: str = ""
 
 
 def parse_body(body: bytes) -> object:

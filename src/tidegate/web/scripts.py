@@ -7,15 +7,15 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
 from litestar import MediaType, Request, Response, get, route
 from litestar.params import RawBody
 
-from tidegate.errors import TextError
+from tidegate.errors import EncodeError, TextError
 from tidegate.web.access import RestConfig
-from tidegate.web.backend import ScriptHost, ScriptReply, ScriptRequest, ScriptStatus
+from tidegate.web.answers import Reply, answer_of, refusal
+from tidegate.web.backend import ScriptHost, ScriptRequest, ScriptStatus
 from tidegate.web.inject import Config, Scripts, Segment
-from tidegate.web.replies import ErrorReply, not_found, parse_body
+from tidegate.web.replies import not_found, parse_body
 
 __all__ = ["HANDLERS", "ask_plain_script", "ask_script"]
 
@@ -104,14 +104,18 @@ async def _ask(
         async with asyncio.timeout(config.script_timeout_s):
             reply = await scripts.request(app, file, asked)
     except TimeoutError:
-        return _failed(503, f"the script {file} did not answer within {config.script_timeout_s:g} s")
+        text = f"the script {file} did not answer within {config.script_timeout_s:g} s"
+        return _response(refusal(503, text))
     if reply is None:
         raise not_found(f"handler of requests in {app}/{file}")
+    if reply.status != 200:
+        return _response(refusal(reply.status, "error" if reply.value is None else str(reply.value)))
     try:
-        return _reply(reply, asked.format)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        _LOG.error("the script %s returned what JSON cannot say: %s", file, error)
-        return _failed(500, f"the script {file} returned what JSON cannot say")
+        return _response(answer_of(reply.value, kind))
+    except EncodeError as error:
+        text = f"the script {file} {error}"
+        _LOG.error("%s: %s", text, error.__cause__)
+        return _response(refusal(500, text))
 
 
 def _request(request: Request[Any, Any, Any], body: bytes, *, path: tuple[str, ...], kind: str) -> ScriptRequest:
@@ -126,30 +130,9 @@ def _request(request: Request[Any, Any, Any], body: bytes, *, path: tuple[str, .
     return ScriptRequest(request.method, path, query, kind, parsed, problem)
 
 
-def _failed(status: int, text: str) -> Response[bytes]:
-    return Response(msgspec.json.encode(ErrorReply(text)), status_code=status, media_type=MediaType.JSON)
-
-
-def _reply(reply: ScriptReply, kind: str) -> Response[bytes]:
-    if reply.status != 200:
-        return _failed(reply.status, "error" if reply.value is None else str(reply.value))
-    if reply.value is None:
-        return Response(b"", status_code=204)
-    if kind == "txt":
-        return Response(str(reply.value).encode("utf-8", "replace"), media_type=MediaType.TEXT)
-    return Response(_encode(reply.value), media_type=MediaType.JSON)
-
-
-def _encode(value: object) -> bytes:
-    """Return a value as JSON; a text that is an object or array in JSON is sent as it is."""
-    if isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
-        try:
-            msgspec.json.decode(value)
-        except msgspec.DecodeError:
-            pass
-        else:
-            return value.encode()
-    return msgspec.json.encode(value)
+def _response(reply: Reply) -> Response[bytes]:
+    kind = reply.content_type.partition(";")[0]  # litestar adds the character set
+    return Response(reply.body, status_code=reply.status, media_type=kind)
 
 
 HANDLERS: Final = (read_scripts, read_status, read_app_status, ask_script, ask_plain_script)
