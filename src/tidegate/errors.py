@@ -64,6 +64,10 @@ class TextError(TidegateError):
         self.reason = reason
         self.hint = hint
 
+    def under(self, field: str) -> TextError:
+        """Return the same error with the name of what the text was given for in front of its reason."""
+        return TextError(self.text, self.column, f"{field}: {self.reason}", self.hint)
+
     def __str__(self) -> str:
         line = f"{self.reason} at column {self.column + 1}: {self.text[: self.column]}⟶{self.text[self.column :]}"
         return f"{line} ({self.hint})" if self.hint else line

@@ -63,10 +63,11 @@ GOOD = {"prefix": "192.0.2.66", "nexthop": "192.0.2.1"}
     [
         ({"prefix": None}, "prefix", 0),
         ({"prefix": "192.0.2.1/33"}, "prefix", 10),
-        ({"prefix": "192.0.2.1/24"}, "prefix", 0),
+        ({"prefix": "192.0.2.1/24"}, r"prefix: address bits .*did you mean 192\.0\.2\.0/24", 0),
+        ({"prefix": "192.0.2.x/24"}, "prefix: not an IPv4 or IPv6 address at column 1: ⟶192.0.2.x/24", 0),
         ({"prefix": ["192.0.2.1"]}, "prefix", 0),
         ({"prefix": True}, "prefix", 0),
-        ({"nexthop": ""}, "nexthop", 0),
+        ({"nexthop": ""}, "nexthop: not an IPv4 or IPv6 address", 0),
         ({"nexthop": "100::1"}, "nexthop", 0),
         *(({"nexthop": hop}, "nexthop", 0) for hop in ("0.0.0.0", "127.0.0.1", "224.0.0.1", "240.0.0.1")),  # noqa: S104 - none is bound
         *(({"prefix": "100::2", "nexthop": hop}, "nexthop", 0) for hop in ("::", "::1", "ff02::1", "::ffff:1.2.3.4")),

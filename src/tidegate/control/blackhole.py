@@ -86,7 +86,7 @@ def _prefix(value: Mapping[str, Any]) -> Prefix:
     try:
         return parse_prefix(text)
     except TextError as error:
-        raise TextError(text, error.column, f"prefix: {error.reason}", error.hint) from None
+        raise error.under("prefix") from None
 
 
 def _address(value: Mapping[str, Any], field: str, octets: int) -> bytes:
@@ -94,7 +94,7 @@ def _address(value: Mapping[str, Any], field: str, octets: int) -> bytes:
     try:
         address = parse_address(text)
     except TextError as error:
-        raise TextError(text, error.column, f"{field}: {error.reason}") from None
+        raise error.under(field) from None
     if len(address) != octets:
         raise TextError(text, 0, f"{field}: an address of the prefix's family is expected")
     return address

@@ -80,6 +80,7 @@ _ICMP: Final = frozenset({ComponentType.ICMP_TYPE, ComponentType.ICMP_CODE})
 _TRAFFIC_ACTIONS: Final[Mapping[str, tuple[bool, bool] | None]] = MappingProxyType(
     {"none": None, "continue": (False, True), "sample": (True, False), "sampleandcontinue": (True, True)}
 )
+_NEXT_HOP: Final = "redirect-nexthop"
 _TARGET: Final = "FlowSpec"
 
 
@@ -88,14 +89,17 @@ def parse_flow(value: Mapping[str, Any], *, allow_any: bool = False) -> FlowRout
     _known(value, {"match", "then"}, "rule")
     rule = parse_match(_mapping(value, "match"), allow_any=allow_any)
     then = _mapping(value, "then") if "then" in value else {}
-    _known(then, {*_THEN, "communities"}, "then")
+    _known(then, {*_THEN, _NEXT_HOP, "communities"}, "then")
     actions = [action for field in _THEN if field in then for action in _actions(field, then[field])]
+    next_hop = b""  # the address of the redirect travels as the next hop of the route
+    if _NEXT_HOP in then:
+        next_hop = _address(_text(then[_NEXT_HOP], f"then.{_NEXT_HOP}"), f"then.{_NEXT_HOP}")
+        actions.append(RedirectToNextHop())
     communities: tuple[int, ...] = ()
     if "communities" in then:
         communities, extended = parse_communities(_text(then["communities"], "then.communities"), "then.communities")
         actions += extended
     _check_actions(actions)
-    next_hop = parse_address(_text(then["redirect-nexthop"], "")) if "redirect-nexthop" in then else b""
     return FlowRoute(rule, tuple(actions), next_hop, communities=communities)
 
 
@@ -138,7 +142,14 @@ def _prefix(text: str, field: str) -> Prefix:
     try:
         return parse_prefix(text)
     except TextError as error:
-        raise TextError(text, error.column, f"{field}: {error.reason}", error.hint) from None
+        raise error.under(field) from None
+
+
+def _address(text: str, field: str) -> bytes:
+    try:
+        return parse_address(text)
+    except TextError as error:
+        raise error.under(field) from None
 
 
 def _family(match: Mapping[str, Any], components: tuple[Component, ...]) -> Afi:
@@ -242,20 +253,15 @@ def _parse_redirect(form: RedirectForm, most: int, value_most: int) -> Callable[
 
 def _parse_redirect_ip(text: str, field: str) -> list[Action]:
     head, _ = _pair(text, field)
-    address = parse_address(head.removeprefix("[").removesuffix("]"))
+    address = _address(head.removeprefix("[").removesuffix("]"), field)
     value = parse_number(text, field, most=0xFFFF, column=len(head) + 1)
     if len(address) == 16:
         return [RtRedirectIpv6(address, value)]
     return [RtRedirect(RedirectForm.IPV4, int.from_bytes(address, "big"), value)]
 
 
-def _parse_next_hop(text: str, _field: str) -> list[Action]:
-    parse_address(text)  # the address itself travels as the next hop of the route
-    return [RedirectToNextHop()]
-
-
-def _parse_action_ip(text: str, _field: str) -> list[Action]:
-    return [RedirectToIp(parse_address(text))]
+def _parse_action_ip(text: str, field: str) -> list[Action]:
+    return [RedirectToIp(_address(text, field))]
 
 
 _THEN: Final[Mapping[str, Callable[[str, str], list[Action]]]] = MappingProxyType(
@@ -267,7 +273,6 @@ _THEN: Final[Mapping[str, Callable[[str, str], list[Action]]]] = MappingProxyTyp
         "redirect-as": _parse_redirect(RedirectForm.AS2, 0xFFFF, 0xFFFFFFFF),
         "redirect-as4": _parse_redirect(RedirectForm.AS4, 0xFFFFFFFF, 0xFFFF),
         "redirect-ip": _parse_redirect_ip,
-        "redirect-nexthop": _parse_next_hop,
         "redirect-action-ip": _parse_action_ip,
     }
 )
@@ -360,6 +365,6 @@ def _action_text(action: Action, next_hop: bytes) -> tuple[str, str]:  # noqa: P
         case RedirectToIp(address=address, copy=False):
             return "redirect-action-ip", address_text(address)
         case RedirectToNextHop(copy=False) if len(next_hop) in {4, 16}:
-            return "redirect-nexthop", address_text(next_hop)
+            return _NEXT_HOP, address_text(next_hop)
         case _:
             return "", ""

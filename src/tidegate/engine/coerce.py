@@ -58,7 +58,7 @@ class Spec:
         try:
             return parse(written)
         except TextError as error:
-            raise TextError(error.text, error.column, f"{attribute}: {error.reason}", error.hint) from None
+            raise error.under(attribute) from None
 
 
 def text(attribute: str, value: object) -> str:

@@ -73,7 +73,10 @@ def parse_address(text: str) -> bytes:
 def parse_prefix(text: str) -> Prefix:
     """Return the prefix a user wrote; a bare address is a host route; set bits past the length are refused."""
     head, slash, tail = text.partition("/")
-    address = parse_address(head)
+    try:
+        address = parse_address(head)
+    except TextError as error:
+        raise TextError(text, error.column, error.reason, error.hint) from None
     most = 8 * len(address)
     if not slash:
         return Prefix(address, most)
