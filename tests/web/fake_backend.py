@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -10,6 +12,7 @@ from tidegate.control.flowspec import flow_key, format_flow, parse_flow
 from tidegate.engine import syntax
 from tidegate.engine.definition import FlowDefinition, GroupTable, MapTable, Threshold
 from tidegate.engine.events import ActiveFlow, Event, FlowRecord
+from tidegate.errors import ConfigError
 from tidegate.web.backend import (
     AgentInfo,
     DataSourceInfo,
@@ -177,6 +180,13 @@ class FakeAnnouncer:
         self.rules: dict[str, dict[RouteKey, FlowRoute]] = {router: {} for router in routers}
         self.unicast: dict[str, dict[RouteKey, UnicastRoute]] = {router: {} for router in routers}
 
+    def _known(self, router: str) -> str:
+        with contextlib.suppress(ValueError):
+            router = str(ipaddress.ip_address(router))
+        if router not in self.rules:
+            raise ConfigError("bgp", f"there is no peer {router!r}")
+        return router
+
     def neighbors(self) -> list[NeighborInfo]:
         return [
             NeighborInfo(router, "established", 1700000000.5, wanted=len(rules), sent=len(rules), peer_as=65001)
@@ -184,24 +194,24 @@ class FakeAnnouncer:
         ]
 
     def flows(self, router: str) -> list[dict[str, object]]:
-        return [dict(format_flow(route)) for route in self.rules[router].values()]
+        return [dict(format_flow(route)) for route in self.rules[self._known(router)].values()]
 
     def announce_flow(self, router: str, rule: Mapping[str, object]) -> None:
         route = parse_flow(rule)
-        self.rules[router][route_key(route)] = route
+        self.rules[self._known(router)][route_key(route)] = route
 
     def withdraw_flow(self, router: str, rule: Mapping[str, object]) -> bool:
-        return self.rules[router].pop(flow_key(rule), None) is not None
+        return self.rules[self._known(router)].pop(flow_key(rule), None) is not None
 
     def routes(self, router: str) -> list[dict[str, object]]:
-        return [dict(format_unicast(route)) for route in self.unicast[router].values()]
+        return [dict(format_unicast(route)) for route in self.unicast[self._known(router)].values()]
 
     def announce_route(self, router: str, route: Mapping[str, object]) -> None:
         parsed = parse_unicast(route)
-        self.unicast[router][route_key(parsed)] = parsed
+        self.unicast[self._known(router)][route_key(parsed)] = parsed
 
     def withdraw_route(self, router: str, prefix: str) -> bool:
-        return self.unicast[router].pop(unicast_key(prefix), None) is not None
+        return self.unicast[self._known(router)].pop(unicast_key(prefix), None) is not None
 
 
 class FakeScripts:

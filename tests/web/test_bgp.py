@@ -86,13 +86,20 @@ def test_a_route_is_announced_and_withdrawn(
 
 
 @pytest.mark.parametrize(
-    "rest", ["192.0.2.1/33", "192.0.2.1/24", "192.0.2/24", "nope/32", "192.0.2.1/x", "192.0.2.1/-1"]
+    ("rest", "hint"),
+    [
+        ("192.0.2.1/24", "did you mean 192.0.2.0/24?"),
+        *(
+            (rest, "such as 192.0.2.1/32")
+            for rest in ("192.0.2.1/33", "192.0.2/24", "nope/32", "192.0.2.1/x", "192.0.2.1/-1")
+        ),
+    ],
 )
-def test_a_prefix_that_is_none(client: TestClient[Litestar], rest: str) -> None:
+def test_a_prefix_that_is_none(client: TestClient[Litestar], rest: str, hint: str) -> None:
     for method in ("GET", "PUT", "DELETE"):
         reply = client.request(method, f"/bgp/routepusher/{ROUTER}/{rest}/json", content=b"{nexthop:'192.0.2.250'}")
         assert reply.status_code == 400
-        assert reply.json()["text"] == rest
+        assert reply.json() == {"error": "this is no prefix", "text": rest, "column": 0, "hint": hint}
 
 
 def test_a_route_needs_a_next_hop(client: TestClient[Litestar]) -> None:
@@ -108,7 +115,9 @@ def test_the_prefix_of_the_path_counts(client: TestClient[Litestar]) -> None:
 
 
 def test_a_router_is_meant_however_it_is_written(client: TestClient[Litestar]) -> None:
-    assert client.get("/bgp/flowspec/2001:0DB8:0::FE/json").json() == []
+    path = "/bgp/flowspec/2001:0DB8:0::FE/json"
+    assert client.put(path, content=RULE).status_code == 204
+    assert client.get(path).json() == client.get(f"/bgp/flowspec/{ROUTER6}/json").json() == [KEPT]
 
 
 @pytest.mark.parametrize("path", ["flowspec/192.0.2.9", "routepusher/nope", "routepusher/192.0.2.9/192.0.2.1/32"])

@@ -43,12 +43,21 @@ def test_what_is_no_prefix_is_not_written(prefix: Prefix) -> None:
 
 @pytest.mark.parametrize(
     ("text", "column"),
-    [("", 0), ("192.0.2", 0), ("192.0.2.0/33", 10), ("192.0.2.0/x", 10), ("192.0.2.0/", 10), ("192.0.2.1/24", 0)],
+    [
+        ("", 0),
+        ("192.0.2", 0),
+        ("192.0.2.0/33", 10),
+        ("192.0.2.0/x", 10),
+        ("192.0.2.0/", 10),
+        ("192.0.2.1/24", 0),
+        ("192.0.2.0/" + "1" * 5000, 10),
+        ("192.0.2.x/24", 0),
+    ],
 )
 def test_errors_point_at_the_column(text: str, column: int) -> None:
     with pytest.raises(TextError) as caught:
         parse_prefix(text)
-    assert caught.value.column == column
+    assert (caught.value.text, caught.value.column) == (text, column)
 
 
 def test_set_bits_get_a_hint_and_zones_are_refused() -> None:

@@ -80,7 +80,7 @@ def parse_prefix(text: str) -> Prefix:
     most = 8 * len(address)
     if not slash:
         return Prefix(address, most)
-    if not (tail.isascii() and tail.isdigit()) or int(tail) > most:
+    if not (tail.isascii() and tail.isdigit() and len(tail) <= 3) or int(tail) > most:
         raise TextError(text, len(head) + 1, f"the prefix length is a number from 0 to {most}")
     length = int(tail)
     if mask(address, length) != address:
