@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import Any
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from script_files import SECOND, event, record
-from tidegate.apps.script_desk import MAX_HANDLERS, MAX_TIMERS, Desk, Job, Kind
+from tidegate.apps.script_desk import MAX_HANDLERS, MAX_TIMERS, Desk, Job, Kind, finish
 from tidegate.errors import ConfigError
 
 
@@ -74,6 +75,22 @@ def test_handlers_are_chosen_by_kind_and_name() -> None:
     assert desk.now_ns == 5
     desk.calls(Job(Kind.EVENT, 3, event()))
     assert desk.now_ns == 5
+
+
+def test_of_several_handlers_of_requests_the_last_is_called() -> None:
+    desk = Desk(0)
+    assert desk.calls(Job(Kind.HTTP, 5, "asked")) == []
+    desk.add(Kind.HTTP, print)
+    desk.add(Kind.HTTP, repr)
+    assert desk.calls(Job(Kind.HTTP, 5, "asked")) == [(repr, ("asked",))]
+
+
+def test_what_a_handler_returns_is_run_to_its_end() -> None:
+    async def later() -> int:
+        await asyncio.sleep(0)
+        return 7
+
+    assert finish(later(), asyncio.run) == finish(7, asyncio.run) == 7
 
 
 @pytest.mark.parametrize("seconds", [-1, math.nan, math.inf, 1e12, True, "1"])

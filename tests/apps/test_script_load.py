@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from script_files import write
-from tidegate.apps.script_load import MAX_SCRIPT, ScriptStopped, UserCode, describe_error, line_of, load_setup
+from tidegate.apps.script_load import MAX_SCRIPT, ScriptStopped, UserCode, describe_error, line_of, load_setup, place_of
 from tidegate.errors import ConfigError
 
 
@@ -41,6 +41,7 @@ def test_an_error_of_another_file_has_the_scripts_line_where_it_has_one(tmp_path
     assert len(describe_error(ValueError("x" * 5000), path)) == 2000
     assert line_of(threading.get_ident(), path) is None
     assert line_of(0, path) is None
+    assert (place_of(path, None), place_of(path, 3)) == (path.name, f"{path.name}, line 3")
 
 
 def test_an_interrupt_ends_a_loop_and_nothing_after_it() -> None:

@@ -13,14 +13,13 @@ routes are checked as they are live. What a handler raises is raised to the test
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tidegate.apps.fake_backend import FakeBackend
 from tidegate.apps.script import LogLine, Runtime, Services, Shared, Store
 from tidegate.apps.script_bgp import RouteChange, RouteLog
-from tidegate.apps.script_desk import Desk, Job, Kind
+from tidegate.apps.script_desk import Desk, Job, Kind, finish
 from tidegate.apps.script_http import HttpCall, HttpError, as_http_error
 from tidegate.control.blackhole import format_unicast
 from tidegate.control.flowspec import format_flow
@@ -189,21 +188,14 @@ class FakeRuntime:
         self._desk.now_ns = until
 
     def _do(self, job: Job) -> object:
-        calls = self._desk.calls(job)
         result: object = None
-        for handler, arguments in calls[-1:] if job.kind is Kind.HTTP else calls:
-            result = handler(*arguments)
-            if inspect.isawaitable(result):
-                result = asyncio.run(_finish(result))
+        for handler, arguments in self._desk.calls(job):
+            result = finish(handler(*arguments), asyncio.run)
         return result
 
     async def _fetch(self, request: HttpRequest) -> HttpResponse:
         self.requests.append(request)
         return self.answer(request)
-
-
-async def _finish(result: object) -> object:
-    return await result if inspect.isawaitable(result) else result
 
 
 def _trigger(event: Event) -> tuple[str, str, str, str | None]:

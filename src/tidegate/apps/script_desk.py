@@ -8,18 +8,20 @@ left out, so that ticks never pile up; the next one falls on the grid of the fir
 from __future__ import annotations
 
 import heapq
+import inspect
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from enum import Enum
+from typing import Any
 
 import msgspec
 
 from tidegate.engine.events import Event, FlowRecord
 from tidegate.errors import ConfigError
 
-__all__ = ["MAX_HANDLERS", "MAX_TIMERS", "Desk", "Handler", "Job", "Kind", "Timer"]
+__all__ = ["MAX_HANDLERS", "MAX_TIMERS", "Desk", "Handler", "Job", "Kind", "Timer", "finish"]
 
 MAX_TIMERS = 100_000  # of one script; a rule that waits for its withdrawal holds one
 MAX_HANDLERS = 1_000
@@ -100,11 +102,14 @@ class Desk:
         return bool(self._of(kind, subject))
 
     def calls(self, job: Job) -> list[tuple[Handler, tuple[object, ...]]]:
-        """Move to the job's moment; return what to call, with arguments, in order."""
+        """Move to the job's moment; return what to call, with arguments, in order: for a request the last handler."""
         self.now_ns = max(self.now_ns, job.at_ns)
         if job.handler is not None:
             return [(job.handler, ())]
-        return [(handler, (job.subject,)) for handler in self._of(job.kind, job.subject)]
+        calls: list[tuple[Handler, tuple[object, ...]]] = [
+            (handler, (job.subject,)) for handler in self._of(job.kind, job.subject)
+        ]
+        return calls[-1:] if job.kind is Kind.HTTP else calls
 
     def after(self, seconds: float, handler: Handler) -> Timer:
         """Call `handler` once, `seconds` from now."""
@@ -160,6 +165,15 @@ class Desk:
     def _drop_cancelled(self) -> None:
         while self._timers and self._timers[0][2].cancelled:
             heapq.heappop(self._timers)
+
+
+def finish(result: object, run: Callable[[Coroutine[Any, Any, object]], object]) -> object:
+    """Return what a handler returned; an awaitable is run to its end first."""
+    return run(_awaited(result)) if inspect.isawaitable(result) else result
+
+
+async def _awaited(result: Awaitable[object]) -> object:
+    return await result
 
 
 def _name(subject: object) -> str:

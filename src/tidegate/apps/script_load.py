@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from tidegate.errors import ConfigError
 from tidegate.io.thread_time import thread_time_ns
 
-__all__ = ["MAX_SCRIPT", "ScriptStopped", "UserCode", "describe_error", "line_of", "load_setup"]
+__all__ = ["MAX_SCRIPT", "ScriptStopped", "UserCode", "describe_error", "line_of", "load_setup", "place_of"]
 
 T = TypeVar("T")
 MAX_SCRIPT = 4 << 20  # octets of a script's text
@@ -56,8 +56,12 @@ def describe_error(error: BaseException, path: Path) -> str:
         text = "(its text cannot be made)"
     line = error.lineno if isinstance(error, SyntaxError) and error.filename == str(path) else None
     line = line or _line_of_traceback(error.__traceback__, path)
-    where = f"{path.name}, line {line}" if line else path.name
-    return f"{where}: {type(error).__name__}: {text}"[:_MAX_TEXT]
+    return f"{place_of(path, line)}: {type(error).__name__}: {text}"[:_MAX_TEXT]
+
+
+def place_of(path: Path, line: int | None) -> str:
+    """Return `file, line n`, or the file where the line is not known."""
+    return f"{path.name}, line {line}" if line else path.name
 
 
 def line_of(thread: int, path: Path) -> int | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import resource
 import threading
 from collections.abc import Coroutine, Mapping
@@ -20,10 +19,10 @@ from typing import Any, Final
 import msgspec
 
 from tidegate.apps.script import LogLine, Runtime, Services
-from tidegate.apps.script_desk import Desk, Handler, Job, Kind
+from tidegate.apps.script_desk import Desk, Handler, Job, Kind, finish
 from tidegate.apps.script_http import HttpError, as_http_error, unavailable
 from tidegate.apps.script_inbox import Inbox
-from tidegate.apps.script_load import ScriptStopped, UserCode, describe_error, line_of, load_setup
+from tidegate.apps.script_load import ScriptStopped, UserCode, describe_error, line_of, load_setup, place_of
 from tidegate.apps.store import Store
 from tidegate.errors import ConfigError
 from tidegate.io.fetch import HttpResponse
@@ -185,7 +184,7 @@ class ScriptThread:
             config=self.file.config,
             run=lambda request: _run_now(request, runner),
         )
-        self._user_code.call(lambda: _await(run(runtime), runner))
+        self._user_code.call(lambda: finish(run(runtime), runner.run))
         with self._changed:
             if self._ended:  # the time to load was over, the host has gone on
                 raise ScriptStopped
@@ -210,8 +209,7 @@ class ScriptThread:
         return None
 
     def _do(self, job: Job, runner: asyncio.Runner) -> None:
-        calls = self.desk.calls(job)
-        for handler, arguments in calls[-1:] if job.kind is Kind.HTTP else calls:
+        for handler, arguments in self.desk.calls(job):
             try:
                 _answer(job, self._call(handler, arguments, runner))
             except ScriptStopped:
@@ -223,7 +221,7 @@ class ScriptThread:
             self._note_cpu()
 
     def _call(self, handler: Handler, arguments: tuple[object, ...], runner: asyncio.Runner) -> object:
-        return self._user_code.call(lambda: _await(handler(*arguments), runner))
+        return self._user_code.call(lambda: finish(handler(*arguments), runner.run))
 
     def _failed(self, job: Job, error: BaseException) -> None:
         _refuse(job, as_http_error(error))
@@ -258,8 +256,7 @@ class ScriptThread:
             self._changed.notify_all()
 
     def _abandon(self, reason: str) -> None:
-        line = line_of(self._thread.ident or 0, self.file.path)
-        where = f"{self.file.path.name}, line {line}" if line else self.file.path.name
+        where = self._place()
         with self._changed:
             if self._ended:
                 return
@@ -280,10 +277,12 @@ class ScriptThread:
         return since is not None and self.desk.horizon_ns - since >= self._stuck_ns
 
     def _stuck_text(self) -> str:
-        line = line_of(self._thread.ident or 0, self.file.path)
         seconds = (self.desk.horizon_ns - (self._since_ns or self.desk.horizon_ns)) / 1e9
-        where = f"{self.file.path.name}, line {line}" if line else self.file.path.name
-        return f"{where}: a handler has not returned for {seconds:.0f} s"
+        return f"{self._place()}: a handler has not returned for {seconds:.0f} s"
+
+    def _place(self) -> str:
+        """Return where the script is just now."""
+        return place_of(self.file.path, line_of(self._thread.ident or 0, self.file.path))
 
     def _say(self, level: str, text: str) -> None:
         self._log(LogLine(level, self.file.name, text, self.desk.now_ns / 1e9))
@@ -292,14 +291,6 @@ class ScriptThread:
         if threading.current_thread() is self._thread:
             usage = resource.getrusage(resource.RUSAGE_THREAD)
             self._cpu_ms = round((usage.ru_utime + usage.ru_stime) * 1000)
-
-
-def _await(result: object, runner: asyncio.Runner) -> object:
-    return runner.run(_finish(result)) if inspect.isawaitable(result) else result
-
-
-async def _finish(result: object) -> object:
-    return await result if inspect.isawaitable(result) else result
 
 
 def _run_now(request: Coroutine[Any, Any, HttpResponse], runner: asyncio.Runner) -> HttpResponse:
