@@ -12,17 +12,15 @@ import click
 import msgspec
 
 from tidegate import __version__
-from tidegate.apps import tables
+from tidegate.apps import questions, tables
 from tidegate.apps.tables import Column
-from tidegate.errors import ConfigError, TidegateError
+from tidegate.errors import TidegateError
 from tidegate.io.client import Client
 
 __all__ = ["main"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _FILE = click.Path(path_type=Path)
-_WAIT_S = 60  # of one request for events
-_MOST = 1000  # events of one answer
 _URL = "http://127.0.0.1:8008"
 
 
@@ -154,22 +152,6 @@ def _instance(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Everything that is known, as JSON lines.")(command)
 
 
-def _objects(found: object) -> list[dict[str, Any]]:
-    """Return a list of objects that REST answered, as it is."""
-    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
-
-
-def _named(found: object, name: str) -> list[dict[str, Any]]:
-    """Return an object of objects that REST answered as a list, each with its name under `name`."""
-    pairs = found.items() if isinstance(found, dict) else ()
-    return [{name: key, **value} for key, value in pairs if isinstance(value, dict)]
-
-
-def _definitions(client: Client) -> dict[str, Any]:
-    found = client.get("flow", "json")
-    return found if isinstance(found, dict) else {}
-
-
 @cli.command()
 @click.argument("name", required=False)
 @click.option("--agents", default="ALL", show_default=True, help="Agent addresses, separated by commas.")
@@ -179,15 +161,12 @@ def _definitions(client: Client) -> dict[str, Any]:
 def flows(name: str | None, agents: str, most: int, mode: str, url: str, token: str, *, as_json: bool) -> None:  # noqa: PLR0913 - click's options
     """Show the largest flows of definition NAME in a running instance, or its definitions."""
     client = Client(url, token)
-    known = _definitions(client)
+    known = questions.definitions(client, name)
     if name is None:
-        _show(_named(known, "name"), tables.DEFINITIONS, as_json=as_json)
+        _show(questions.named(known, "name"), tables.DEFINITIONS, as_json=as_json)
         return
-    if name not in known:
-        there = ", ".join(known) or "none; put one by REST, in the configuration file or in a script"
-        raise ConfigError(name, f"there is no flow definition of this name (known: {there})")
-    found = client.get("activeflows", agents, name, "json", maxFlows=most, aggMode=mode)
-    _show(_objects(found), tables.flows(known, name), as_json=as_json)
+    found = questions.flows(client, name, agents=agents, most=most, mode=mode)
+    _show(found, tables.flows(known, name), as_json=as_json)
 
 
 @cli.command()
@@ -197,35 +176,26 @@ def flows(name: str | None, agents: str, most: int, mode: str, url: str, token: 
 @_instance
 def events(*, follow: bool, most: int, thresholds: tuple[str, ...], url: str, token: str, as_json: bool) -> None:
     """Show the events of a running instance, oldest first."""
-    from tidegate.apps.output import show_lines
+    from tidegate.apps.output import show_json, show_lines
 
     client = Client(url, token)
-    wanted = list(thresholds) or None
-    found = _objects(client.get("events", "json", maxEvents=most, thresholdID=wanted))[::-1]
-    columns = tables.events({} if as_json else _definitions(client))
+    columns = tables.events({} if as_json else questions.definitions(client))
     if not follow:
-        _show(found, columns, as_json=as_json)
+        _show(questions.events(client, most=most, thresholds=thresholds), columns, as_json=as_json)
         return
-    last = 0
     with contextlib.suppress(KeyboardInterrupt):
-        while True:
+        for found in questions.follow_events(client, most=most, thresholds=thresholds):
             if as_json:
-                _show(found, columns, as_json=True)
+                show_json(found)
             else:
                 show_lines(found, columns)
-            last = max((row["eventID"] for row in found), default=last)
-            found = _objects(
-                client.get(
-                    "events", "json", wait_s=_WAIT_S, eventID=last, maxEvents=_MOST, timeout=_WAIT_S, thresholdID=wanted
-                )
-            )[::-1]
 
 
 @cli.command()
 @_instance
 def agents(url: str, token: str, *, as_json: bool) -> None:
     """Show the agents that a running instance hears, and what was lost on the way."""
-    _show(_named(Client(url, token).get("agents", "json"), "agent"), tables.AGENTS, as_json=as_json)
+    _show(questions.agents(Client(url, token)), tables.AGENTS, as_json=as_json)
 
 
 @cli.group()
@@ -237,7 +207,7 @@ def bgp() -> None:
 @_instance
 def neighbors(url: str, token: str, *, as_json: bool) -> None:
     """Show the neighbours, and how things stand with each."""
-    _show(_objects(Client(url, token).get("bgp", "neighbors", "json")), tables.NEIGHBORS, as_json=as_json)
+    _show(questions.neighbors(Client(url, token)), tables.NEIGHBORS, as_json=as_json)
 
 
 @bgp.command()
@@ -245,7 +215,7 @@ def neighbors(url: str, token: str, *, as_json: bool) -> None:
 @_instance
 def flowspec(neighbor: str, url: str, token: str, *, as_json: bool) -> None:
     """Show the FlowSpec rules wanted at NEIGHBOR, by its address."""
-    _show(_objects(Client(url, token).get("bgp", "flowspec", neighbor, "json")), tables.FLOWSPEC, as_json=as_json)
+    _show(questions.rules(Client(url, token), neighbor), tables.FLOWSPEC, as_json=as_json)
 
 
 @bgp.command()
@@ -253,11 +223,7 @@ def flowspec(neighbor: str, url: str, token: str, *, as_json: bool) -> None:
 @_instance
 def routes(neighbor: str, url: str, token: str, *, as_json: bool) -> None:
     """Show the unicast routes wanted at NEIGHBOR, by its address."""
-    client = Client(url, token)
-    found = client.get("bgp", "routepusher", neighbor, "json")
-    prefixes = [str(prefix) for prefix in found] if isinstance(found, list) else []
-    rows = [client.get("bgp", "routepusher", neighbor, *prefix.split("/"), "json") for prefix in prefixes]
-    _show(_objects(rows), tables.ROUTES, as_json=as_json)
+    _show(questions.routes(Client(url, token), neighbor), tables.ROUTES, as_json=as_json)
 
 
 def _show(rows: Sequence[Mapping[str, object]], columns: Sequence[Column], *, as_json: bool) -> None:

@@ -149,10 +149,10 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ("[geo]\ncontry = ''", "geo.contry: unknown key; did you mean country?"),
         ("[rest]\ntokens = ''", "rest.tokens: unknown key; did you mean token?"),
         ("[[bgp.peers]]\naddress = '::1'\n[[bgp.peers]]\nadress = '::1'", "bgp.peers.2.adress: unknown key; did"),
-        ("[[scripts]]\nfile = 'x'", "scripts.1.file: unknown key; known are path, app, config"),
+        ("[[scripts]]\nfile = 'x'", "scripts.1.file: unknown key; known are app, config, path"),
         ("[flows.x]\nkyes = 'ipsource'", "flows.x: unknown attribute at column 1: ⟶kyes (did you mean keys?)"),
         ("[thresholds.x]\nmetrc = 'a'", "thresholds.x: unknown attribute at column 1: ⟶metrc (did you mean metric?)"),
-        ("zzz = 1", "zzz: unknown key; known are sflow, engine,"),
+        ("zzz = 1", "zzz: unknown key; known are bgp, engine,"),
     ],
 )
 def test_unknown_keys_name_the_nearest(tmp_path: Path, text: str, said: str) -> None:

@@ -18,7 +18,8 @@ PEER = "127.0.0.9"
 
 async def _announce(bgp: Announcer) -> None:
     (neighbor,) = bgp.neighbors()
-    assert (neighbor.address, neighbor.wanted) == (PEER, 0)
+    assert (neighbor.address, neighbor.state, neighbor.wanted, neighbor.sent) == (PEER, "active", 0, 0)
+    assert (neighbor.peer_as, neighbor.router_id, neighbor.families) == (None, None, ())
     bgp.announce_flow(PEER, RULE)
     bgp.announce_route(PEER, ROUTE)
     (rule,), (route,) = bgp.flows(PEER), bgp.routes(PEER)
@@ -29,8 +30,9 @@ async def _announce(bgp: Announcer) -> None:
     assert bgp.withdraw_route(PEER, "203.0.113.7/32")
     assert not bgp.withdraw_route(PEER, "203.0.113.7/32")
     assert (bgp.flows(PEER), bgp.routes(PEER)) == ([], [])
-    with pytest.raises(ConfigError):
-        bgp.announce_flow("192.0.2.200", RULE)
+    for call in (bgp.flows, bgp.routes, lambda router: bgp.announce_flow(router, RULE)):
+        with pytest.raises(ConfigError):
+            call("192.0.2.200")
 
 
 def test_the_speaker_as_rest_sees_it() -> None:

@@ -6,7 +6,6 @@ key; definitions, thresholds, groups and maps are parsed here too, so that a wro
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import Annotated, Any
 import msgspec
 
 from tidegate.engine.engine import EngineConfig
+from tidegate.engine.scanner import nearest
 from tidegate.engine.syntax import parse_definition, parse_group, parse_map, parse_threshold
 from tidegate.errors import ConfigError, SourceError, TextError
 from tidegate.io.udp import UdpSettings
@@ -193,9 +193,7 @@ def _check_keys(raw: Mapping[str, Any], struct: type[msgspec.Struct], above: str
     for key, value in raw.items():
         name = f"{above}{key}"
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, 1)
-            advice = f"did you mean {near[0]}?" if near else f"known are {', '.join(fields)}"
-            raise ConfigError(name, f"unknown key; {advice}")
+            raise ConfigError(name, f"unknown key; {nearest(key, fields)}")
         kind = fields[key]
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(value, dict):
             _check_keys(value, kind, f"{name}.")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-import msgspec
-
 from tidegate.apps import script_http
 from tidegate.apps.script_host import ScriptHost
 from tidegate.control.blackhole import format_unicast, parse_unicast, unicast_key
@@ -27,9 +25,20 @@ class RestSpeaker:
 
     def neighbors(self) -> list[NeighborInfo]:
         """Return the neighbours."""
-        names = {field.name for field in msgspec.structs.fields(NeighborInfo)}
         return [
-            NeighborInfo(**{name: getattr(status, name) for name in names if hasattr(status, name)})
+            NeighborInfo(
+                address=status.address,
+                state=status.state,
+                since=status.since,
+                wanted=status.wanted,
+                sent=status.sent,
+                waiting=status.waiting,
+                peer_as=status.peer_as,
+                router_id=status.router_id,
+                families=status.families,
+                failures=status.failures,
+                last_error=status.last_error,
+            )
             for status in self._speaker.neighbors()
         ]
 
