@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flow_language import exprs
+from flow_text import format_expr, parse_expr
 from naive import Env, evaluate_expr, evaluate_filter
 from tidegate.engine.definition import Expr
-from tidegate.engine.expressions import format_expr, parse_expr
 from tidegate.engine.filters import parse_filter
 
 ROW = {

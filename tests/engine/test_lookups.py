@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from flow_batches import SMALL, Packet, flow_batch, lookups_of, step
+from flow_text import parse_expr
 from mmdb import mmdb_bytes
 from naive import Env
 from tidegate.data.fields import FIELDS
@@ -15,7 +16,6 @@ from tidegate.data.geo import AsnAttribute, CountryAttribute
 from tidegate.engine.definition import Expr
 from tidegate.engine.engine import Engine
 from tidegate.engine.evaluate import Evaluation, Memos
-from tidegate.engine.expressions import parse_expr
 from tidegate.engine.labels import parse_group, parse_map
 from tidegate.engine.lookups import Lookups
 from tidegate.engine.plan import make_plan

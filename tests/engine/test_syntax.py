@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flow_language import exprs, filters, near_misses, regexes, values
+from flow_text import format_expr, format_filter, format_keys, format_value, format_values, parse_expr
 from tidegate.data.fields import FieldRef
 from tidegate.engine.definition import (
     AggMode,
@@ -33,28 +34,19 @@ from tidegate.engine.definition import (
     UriOf,
     ValueExpr,
 )
+from tidegate.engine.expressions import parse_keys, parse_value, parse_values
+from tidegate.engine.filters import parse_filter
+from tidegate.engine.scanner import MAX_DEPTH, MAX_TEXT
 from tidegate.engine.syntax import (
-    MAX_DEPTH,
     MAX_N,
-    MAX_TEXT,
     describe_definition,
     describe_group,
     describe_map,
     describe_threshold,
-    format_expr,
-    format_filter,
-    format_keys,
-    format_value,
-    format_values,
     parse_definition,
-    parse_expr,
-    parse_filter,
     parse_group,
-    parse_keys,
     parse_map,
     parse_threshold,
-    parse_value,
-    parse_values,
     unknown_keys,
 )
 from tidegate.errors import TextError

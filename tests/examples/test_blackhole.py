@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from script_files import example
 from tidegate.apps.fake_runtime import FakeRuntime
-from tidegate.engine.syntax import parse_filter
+from tidegate.engine.filters import parse_filter
 
 SCRIPT = example("blackhole")
 

@@ -5,7 +5,7 @@ import pytest
 
 from script_files import example
 from tidegate.apps.fake_runtime import FakeRuntime
-from tidegate.engine.syntax import parse_filter
+from tidegate.engine.filters import parse_filter
 
 SCRIPT = example("reflection_flowspec")
 PORT_53 = {

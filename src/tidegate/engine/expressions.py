@@ -1,4 +1,4 @@
-"""Keys and values of flow definitions: text to frozen types and back.
+"""Keys and values of flow definitions: text to frozen types.
 
     keys  := expr { ',' expr }
     expr  := name | function ':' argument { ':' argument } | '[' expr ']'
@@ -11,42 +11,27 @@ Spaces around keys do not count; inside the texts of a function they do. Nothing
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from enum import Enum
-from typing import TypeVar, assert_never, cast
-
-import msgspec
+from typing import TypeVar, assert_never
 
 from tidegate.data.fields import FIELDS, MAX_LAYER, FieldRef, field_ref
 from tidegate.engine.definition import Expr, GroupOf, Key, OrOf, Statistic, Unknown, ValueExpr
-from tidegate.engine.functions import BY_CLASS, FUNCTIONS, UNSUPPORTED, Argument, Function
-from tidegate.engine.scanner import Scanner, escape, nearest
+from tidegate.engine.functions import FUNCTIONS, UNSUPPORTED, Argument, Function
+from tidegate.engine.scanner import Scanner, nearest
 from tidegate.errors import TextError
 
-__all__ = [
-    "MAX_KEYS",
-    "format_expr",
-    "format_keys",
-    "format_value",
-    "format_values",
-    "parse_expr",
-    "parse_keys",
-    "parse_value",
-    "parse_values",
-    "read_expr",
-]
+__all__ = ["MAX_KEYS", "parse_keys", "parse_value", "parse_values", "read_expr"]
 
 MAX_KEYS = 32
 
 _LIST_STOPS = ","
-_SPECIALS = ":[],&|()=~!\\"  # what means something to a list, a filter or a function
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*")
 _SHORT_VALUES = {
     "bps": ValueExpr(Statistic.RATE, Key(FieldRef("bytes")), 8),
     "fps": ValueExpr(Statistic.RATE, Key(FieldRef("frames"))),
     "requests": ValueExpr(Statistic.RATE, Key(FieldRef("frames"))),  # one sample, one request
 }
-_SHORT_NAMES = tuple(Unknown(name) for name in _SHORT_VALUES)  # these names mean something else at the start
 _LEGACY: dict[str, Expr] = {  # of old clients: labels in the group that was put without a name
     "sourcegroup": GroupOf(OrOf((Key(FieldRef("ipsource")), Key(FieldRef("ip6source")))), ("default",)),
     "destinationgroup": GroupOf(OrOf((Key(FieldRef("ipdestination")), Key(FieldRef("ip6destination")))), ("default",)),
@@ -183,14 +168,6 @@ def _number(word: str, bad: TextError, low: int, high: int) -> int:
     return value
 
 
-def parse_expr(text: str) -> Expr:
-    """Return the key or key function that `text` is."""
-    scan = Scanner(text)
-    expr = read_expr(scan, "")
-    scan.end("the end of the key")
-    return expr
-
-
 def _list(text: str, item: Callable[[Scanner], T]) -> tuple[T, ...]:
     """Return the items of a comma list; none for an empty text."""
     scan = Scanner(text)
@@ -239,64 +216,3 @@ def parse_value(text: str) -> ValueExpr:
 def parse_values(text: str) -> tuple[ValueExpr, ...]:
     """Return the values of a comma list."""
     return _list(text, _value)
-
-
-def format_expr(expr: Expr) -> str:
-    """Return the text of a key or key function."""
-    match expr:
-        case Key(ref):
-            return str(ref)
-        case Unknown(name):
-            return name
-        case _:
-            return _format_call(expr)
-
-
-def _format_call(expr: Expr) -> str:
-    row = BY_CLASS[type(expr)]
-    given = list(msgspec.structs.astuple(expr))
-    if row.many:
-        given[-1:] = given[-1]
-    defaults = list(type(expr).__struct_defaults__)
-    while len(given) > row.required and defaults and given[-1] == defaults[-1]:
-        given.pop()
-        defaults.pop()
-    return ":".join([row.name, *map(_format_argument, given)])
-
-
-def _format_argument(part: object) -> str:
-    match part:
-        case str():
-            return escape(part, _SPECIALS)
-        case int():
-            return str(part)
-        case None:
-            return ""
-        case Enum():
-            return str(part.value)
-        case _:
-            return _format_operand(cast("Expr", part))
-
-
-def _format_operand(expr: Expr) -> str:
-    text = format_expr(expr)
-    return text if isinstance(expr, Key | Unknown) else f"[{text}]"
-
-
-def format_keys(keys: Iterable[Expr]) -> str:
-    """Return the comma list of the keys."""
-    return ",".join(format_expr(key) for key in keys)
-
-
-def format_value(value: ValueExpr) -> str:
-    """Return the text of a value."""
-    if value == _SHORT_VALUES["bps"]:
-        return "bps"
-    if value.statistic is Statistic.RATE and value.of not in _SHORT_NAMES:
-        return format_expr(value.of)
-    return f"{value.statistic.value}:{_format_operand(value.of)}"
-
-
-def format_values(values: Iterable[ValueExpr]) -> str:
-    """Return the comma list of the values."""
-    return ",".join(format_value(value) for value in values)

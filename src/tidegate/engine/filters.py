@@ -1,4 +1,4 @@
-r"""Filters of flow definitions: text to frozen types and back.
+r"""Filters of flow definitions: text to frozen types.
 
     filter     := term { '|' term }
     term       := fact { '&' fact }
@@ -20,14 +20,13 @@ from __future__ import annotations
 
 import re
 import warnings
-from typing import assert_never
 
 from tidegate.engine.definition import And, Compare, FilterExpr, Op, Or
-from tidegate.engine.expressions import format_expr, read_expr
-from tidegate.engine.scanner import MAX_DEPTH, Scanner, escape
+from tidegate.engine.expressions import read_expr
+from tidegate.engine.scanner import MAX_DEPTH, Scanner
 from tidegate.errors import TextError
 
-__all__ = ["format_filter", "parse_filter"]
+__all__ = ["parse_filter"]
 
 _STOPS = "=!~&|()"
 _SPECIALS = ",&|()=~!\\"  # what a backslash may stand before in the text of a comparison
@@ -146,30 +145,3 @@ def _set_head(text: str, at: int) -> int:
     """Return how many characters at the start of a set do not end it: `]` is plain there."""
     negated = text.startswith("^", at)
     return negated + text.startswith("]", at + negated)
-
-
-def format_filter(parsed: FilterExpr | None) -> str:
-    """Return the text of a filter, empty for None."""
-    match parsed:
-        case None:
-            return ""
-        case Compare(lhs, op, values):
-            plain = op in (Op.EQUAL, Op.NOT_EQUAL)
-            texts = [escape(value, _SPECIALS) if plain else _format_regex(value) for value in values]
-            return f"{format_expr(lhs)}{op.value}{','.join(texts)}"
-        case And(terms):
-            return "&".join(_format_term(term, (And, Or)) for term in terms)
-        case Or(terms):
-            return "|".join(_format_term(term, (Or,)) for term in terms)
-        case _:
-            assert_never(parsed)
-
-
-def _format_term(term: FilterExpr, bracketed: tuple[type, ...]) -> str:
-    text = format_filter(term)
-    return f"({text})" if isinstance(term, bracketed) else text
-
-
-def _format_regex(pattern: str) -> str:
-    whole = _regex_end(pattern, 0) == len(pattern) and pattern == _trimmed(pattern)
-    return pattern if whole else f"(?:{pattern})"

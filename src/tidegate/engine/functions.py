@@ -39,7 +39,7 @@ from tidegate.engine.definition import (
     UriOf,
 )
 
-__all__ = ["BY_CLASS", "FUNCTIONS", "UNSUPPORTED", "Argument", "Function"]
+__all__ = ["FUNCTIONS", "UNSUPPORTED", "Argument", "Function"]
 
 
 class Argument(Enum):
@@ -90,5 +90,4 @@ _ROWS = (
 )
 
 FUNCTIONS: dict[str, Function] = {row.name: row for row in _ROWS}
-BY_CLASS: dict[object, Function] = {row.build: row for row in _ROWS}
 UNSUPPORTED: dict[str, str] = {"dns": "reverse DNS is not supported yet"}

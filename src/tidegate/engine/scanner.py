@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from tidegate.errors import TextError
 
-__all__ = ["MAX_DEPTH", "MAX_TEXT", "Scanner", "escape", "nearest"]
+__all__ = ["MAX_DEPTH", "MAX_TEXT", "Scanner", "nearest"]
 
 MAX_TEXT = 1 << 16
 MAX_DEPTH = 32
@@ -104,8 +104,3 @@ class Scanner:
         if letter == "!" and "!" in stops:
             return self.text[self.at + 1 : self.at + 2] in ("=", "~")
         return letter in stops
-
-
-def escape(text: str, specials: str) -> str:
-    """Put a backslash before each of the special characters and each space."""
-    return "".join(f"\\{letter}" if letter in specials or letter.isspace() else letter for letter in text)

@@ -12,43 +12,22 @@ from urllib.parse import parse_qsl
 from tidegate.data.fields import FIELDS
 from tidegate.engine.coerce import Spec, array, boolean, number, seconds, shown, text, text_list, within, wrong
 from tidegate.engine.definition import AggMode, FlowDefinition, Threshold, Unknown, expressions
-from tidegate.engine.expressions import (
-    format_expr,
-    format_keys,
-    format_value,
-    format_values,
-    parse_expr,
-    parse_keys,
-    parse_value,
-    parse_values,
-)
-from tidegate.engine.filters import format_filter, parse_filter
+from tidegate.engine.expressions import parse_keys, parse_value, parse_values
+from tidegate.engine.filters import parse_filter
 from tidegate.engine.labels import describe_group, describe_map, parse_group, parse_map
-from tidegate.engine.scanner import MAX_DEPTH, MAX_TEXT, nearest
+from tidegate.engine.scanner import nearest
 from tidegate.errors import TextError
 
 __all__ = [
-    "MAX_DEPTH",
     "MAX_N",
-    "MAX_TEXT",
     "describe_definition",
     "describe_group",
     "describe_map",
     "describe_threshold",
-    "format_expr",
-    "format_filter",
-    "format_keys",
-    "format_value",
-    "format_values",
     "parse_definition",
-    "parse_expr",
-    "parse_filter",
     "parse_group",
-    "parse_keys",
     "parse_map",
     "parse_threshold",
-    "parse_value",
-    "parse_values",
     "unknown_keys",
 ]
 
