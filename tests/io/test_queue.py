@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.data.block import block_of
-from tidegate.io.queue import BoundedQueue, QueueStatistics, WhenFull, octets_of_block
+from tidegate.io.queue import BoundedQueue, QueueStatistics, octets_of_block
 
 
 def assert_nothing_lost(stats: QueueStatistics) -> None:
@@ -31,44 +31,21 @@ def test_drop_newest_keeps_the_old() -> None:
     assert_nothing_lost(stats)
 
 
-def test_drop_oldest_keeps_the_new() -> None:
-    queue: BoundedQueue[str] = BoundedQueue("q", 2, when_full=WhenFull.DROP_OLDEST)
-    assert all(queue.put(text) for text in ("a", "b", "c"))
-    assert [queue.get(0), queue.get(0)] == ["b", "c"]
-    assert queue.statistics().items_dropped == 1
-
-
-def test_wait_blocks_until_there_is_room() -> None:
-    queue: BoundedQueue[str] = BoundedQueue("q", 1, when_full=WhenFull.WAIT)
-    queue.put("a")
-    done = threading.Event()
-
-    def produce() -> None:
-        queue.put("b")
-        done.set()
-
-    producer = threading.Thread(target=produce)
-    producer.start()
-    assert not done.is_set()
-    assert queue.get(5) == "a"
-    assert done.wait(5)
-    assert queue.get(5) == "b"
-    producer.join()
-    assert_nothing_lost(queue.statistics())
-
-
-def test_closing_wakes_both_sides_and_leaves_what_waits() -> None:
-    queue: BoundedQueue[str] = BoundedQueue("q", 1, when_full=WhenFull.WAIT)
-    queue.put("a")
-    refused: list[bool] = []
-    producer = threading.Thread(target=lambda: refused.append(queue.put("b")))
-    producer.start()
+def test_closing_wakes_who_waits_and_leaves_what_waits() -> None:
+    queue: BoundedQueue[str] = BoundedQueue("q", 1)
+    got: list[str | None] = []
+    reader = threading.Thread(target=lambda: got.append(queue.get()))
+    reader.start()
     queue.close()
-    producer.join(5)
-    assert refused == [False]
-    assert queue.closed
-    assert [queue.get(), queue.get()] == ["a", None]
-    assert_nothing_lost(queue.statistics())
+    reader.join(5)
+    assert got == [None]
+    other: BoundedQueue[str] = BoundedQueue("q", 2)
+    other.put("a")
+    other.close()
+    assert other.closed
+    assert not other.put("b")
+    assert [other.get(), other.get()] == ["a", None]
+    assert_nothing_lost(other.statistics())
 
 
 def test_a_reader_that_waits_gets_what_comes() -> None:
@@ -82,11 +59,10 @@ def test_a_reader_that_waits_gets_what_comes() -> None:
 
 
 def test_an_item_heavier_than_the_queue_passes_alone() -> None:
-    for rule in WhenFull:
-        queue: BoundedQueue[str] = BoundedQueue("q", 2, when_full=rule, weigh=len)
-        assert queue.put("heavy")
-        assert queue.get(0) == "heavy"
-        assert queue.statistics().weight == 0
+    queue: BoundedQueue[str] = BoundedQueue("q", 2, weigh=len)
+    assert queue.put("heavy")
+    assert queue.get(0) == "heavy"
+    assert queue.statistics().weight == 0
 
 
 def test_a_queue_without_room_is_refused() -> None:
@@ -101,11 +77,10 @@ def test_the_weight_of_a_block_covers_its_payloads() -> None:
 
 @given(
     st.lists(st.one_of(st.text(min_size=0, max_size=5), st.none()), max_size=40),
-    st.sampled_from([WhenFull.DROP_NEWEST, WhenFull.DROP_OLDEST]),
     st.integers(1, 8),
 )
-def test_the_counters_add_up_and_the_size_holds(steps: list[str | None], rule: WhenFull, size: int) -> None:
-    queue: BoundedQueue[str] = BoundedQueue("q", size, when_full=rule, weigh=len)
+def test_the_counters_add_up_and_the_size_holds(steps: list[str | None], size: int) -> None:
+    queue: BoundedQueue[str] = BoundedQueue("q", size, weigh=len)
     for step in steps:
         if step is None:
             queue.get(0)

@@ -1,4 +1,4 @@
-"""The one bounded queue between threads: it has a name, a size, a rule for when it is full, and counts what it drops.
+"""The one bounded queue between threads: it has a name and a size; when full it drops what comes, and counts it.
 
 Size is in the units of `weigh`: one an item, or octets where items differ in memory. An item heavier than the whole
 queue passes when the queue is empty, so that nothing waits for ever. At any moment
@@ -11,25 +11,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sized
-from enum import Enum
 from typing import Generic, TypeVar
 
 import msgspec
 
 from tidegate.data.block import Block
 
-__all__ = ["BoundedQueue", "QueueStatistics", "WhenFull", "octets_of_block"]
+__all__ = ["BoundedQueue", "QueueStatistics", "octets_of_block"]
 
 T = TypeVar("T", bound=Sized)
 _OVERHEAD = 2048  # octets of seven array objects and one struct around the rows of a block, measured with tracemalloc
-
-
-class WhenFull(Enum):
-    """What `put` does when the item does not fit."""
-
-    DROP_NEWEST = "drop newest"
-    DROP_OLDEST = "drop oldest"
-    WAIT = "wait"
 
 
 class QueueStatistics(msgspec.Struct, frozen=True):
@@ -51,19 +42,11 @@ class QueueStatistics(msgspec.Struct, frozen=True):
 class BoundedQueue(Generic[T]):
     """A queue for any number of producers and consumers."""
 
-    def __init__(
-        self,
-        name: str,
-        size: int,
-        *,
-        when_full: WhenFull = WhenFull.DROP_NEWEST,
-        weigh: Callable[[T], int] | None = None,
-    ) -> None:
+    def __init__(self, name: str, size: int, *, weigh: Callable[[T], int] | None = None) -> None:
         if size < 1:
             raise ValueError(f"queue {name}: a size of {size} holds nothing")
         self.name = name
         self._size = size
-        self._when_full = when_full
         self._weigh = weigh or _one
         self._items: deque[tuple[T, int]] = deque()
         self._weight = 0
@@ -71,7 +54,6 @@ class BoundedQueue(Generic[T]):
         self._woken = False
         self._lock = threading.Lock()
         self._filled = threading.Condition(self._lock)
-        self._emptied = threading.Condition(self._lock)
         self._items_in = self._items_out = self._items_dropped = 0
         self._rows_in = self._rows_out = self._rows_dropped = self._rows_waiting = 0
 
@@ -81,19 +63,14 @@ class BoundedQueue(Generic[T]):
         return self._closed
 
     def put(self, item: T) -> bool:
-        """Queue an item; False where it was dropped. With `WhenFull.WAIT` blocks until it fits or the queue closes."""
+        """Queue an item; False where it was dropped: it does not fit, or the queue is closed."""
         weight = self._weigh(item)
         with self._lock:
-            if self._when_full is WhenFull.WAIT:
-                while not self._closed and not self._fits(weight):
-                    self._emptied.wait()
             self._items_in += 1
             self._rows_in += len(item)
-            if self._when_full is WhenFull.DROP_OLDEST and not self._closed:
-                while not self._fits(weight):
-                    self._drop(self._take())
-            if self._closed or not self._fits(weight):
-                self._drop(item)
+            if self._closed or (self._items and self._weight + weight > self._size):
+                self._items_dropped += 1
+                self._rows_dropped += len(item)
                 return False
             self._items.append((item, weight))
             self._weight += weight
@@ -111,10 +88,11 @@ class BoundedQueue(Generic[T]):
                     self._woken = False
                     return None
                 self._filled.wait(left)
-            item = self._take()
+            item, weight = self._items.popleft()
+            self._weight -= weight
+            self._rows_waiting -= len(item)
             self._items_out += 1
             self._rows_out += len(item)
-            self._emptied.notify()
             return item
 
     def oldest(self) -> T | None:
@@ -129,11 +107,10 @@ class BoundedQueue(Generic[T]):
             self._filled.notify()
 
     def close(self) -> None:
-        """Refuse further items and wake everybody; what waits can still be taken."""
+        """Drop further items and wake who waits for one; what waits can still be taken."""
         with self._lock:
             self._closed = True
             self._filled.notify_all()
-            self._emptied.notify_all()
 
     def statistics(self) -> QueueStatistics:
         """Return all counters as of one moment."""
@@ -151,19 +128,6 @@ class BoundedQueue(Generic[T]):
                 rows_dropped=self._rows_dropped,
                 rows_waiting=self._rows_waiting,
             )
-
-    def _fits(self, weight: int) -> bool:
-        return not self._items or self._weight + weight <= self._size
-
-    def _take(self) -> T:
-        item, weight = self._items.popleft()
-        self._weight -= weight
-        self._rows_waiting -= len(item)
-        return item
-
-    def _drop(self, item: T) -> None:
-        self._items_dropped += 1
-        self._rows_dropped += len(item)
 
 
 def octets_of_block(block: Block) -> int:
