@@ -28,15 +28,15 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
-def speaker_at(loop: asyncio.AbstractEventLoop) -> Speaker:
-    config = PeerConfig(address="192.0.2.99", local_as=65000, router_id="192.0.2.254")
+def speaker_at(loop: asyncio.AbstractEventLoop, *peers: str) -> Speaker:
+    configs = [PeerConfig(address=peer, local_as=65000, router_id="192.0.2.254") for peer in peers]
     made: Future[Speaker] = Future()
-    loop.call_soon_threadsafe(lambda: made.set_result(Speaker([config], port=None)))
+    loop.call_soon_threadsafe(lambda: made.set_result(Speaker(configs, port=None)))
     return made.result(60)
 
 
 def test_rules_and_routes_reach_the_speaker(loop: asyncio.AbstractEventLoop) -> None:
-    bgp = Bgp(SpeakerPort(speaker_at(loop), loop), Desk(0))
+    bgp = Bgp(SpeakerPort(speaker_at(loop, "192.0.2.99"), loop), Desk(0))
     bgp.announce_flow(None, RULE)
     bgp.announce_route("192.0.2.99", {"prefix": "192.0.2.7", "nexthop": "192.0.2.254", "communities": "65535:666"})
     assert [flow["match"]["destination"] for flow in bgp.flows("192.0.2.99")] == ["192.0.2.1/32"]
@@ -54,8 +54,7 @@ def test_rules_and_routes_reach_the_speaker(loop: asyncio.AbstractEventLoop) -> 
 
 
 def test_what_two_peers_have_is_listed_once(loop: asyncio.AbstractEventLoop) -> None:
-    speaker = speaker_at(loop)
-    speaker.add_peer(PeerConfig(address="192.0.2.98", local_as=65000, router_id="192.0.2.254"))
+    speaker = speaker_at(loop, "192.0.2.98", "192.0.2.99")
     for port in (SpeakerPort(speaker, loop), RouteLog(lambda: 0.0, peers=["192.0.2.98", "192.0.2.99"])):
         bgp = Bgp(port, Desk(0))
         for peer in ("192.0.2.98", "192.0.2.99"):

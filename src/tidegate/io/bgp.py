@@ -52,7 +52,7 @@ class Speaker:
     """Speaks BGP with a set of peers from `async with` to its end, which is a Cease 6/2 to each of them.
 
     `port` None listens nowhere; 0 takes a free port, see `ports`; `listen` None means every address of this machine
-    (unknown peers are refused). Peers may be added and removed at any time, routes
+    (unknown peers are refused). `ConfigError` where a peer cannot be used or its address has one already. Routes may be
     announced and withdrawn at any time; what is wanted is sent when, and each time, a session comes up.
     """
 
@@ -65,18 +65,18 @@ class Speaker:
         hooks: Hooks | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self.refused = 0
         self._port = port
         self._listen = any_addresses() if listen is None else listen
         self._hooks = hooks or Hooks()
-        self._jitter = jitter
         self._links: dict[str, Link] = {}
         self._listeners: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
-        self._parting: list[Link] = []
         self._tasks: asyncio.TaskGroup | None = None
         for config in peers:
-            self.add_peer(config)
+            name = _canonical(config.address)
+            if name in self._links:
+                raise ConfigError(f"bgp.peers.{config.address}", "this address has a peer already")
+            self._links[name] = Link(Peer(config, jitter=jitter), self._hooks, spawn=self._spawn)
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -102,7 +102,7 @@ class Speaker:
     ) -> None:
         for server in self._servers:
             server.close()
-        links = [*self._links.values(), *self._parting]
+        links = self._links.values()
         for link in links:
             link.stop()
         with contextlib.suppress(TimeoutError):
@@ -121,40 +121,10 @@ class Speaker:
         self._servers.clear()
         self._listeners.clear()
 
-    async def run(self) -> None:
-        """Speak until cancelled."""
-        async with self:
-            await asyncio.get_running_loop().create_future()
-
     @property
     def ports(self) -> tuple[int, ...]:
         """The ports that are listened on, in the order of the addresses."""
         return tuple(sock.getsockname()[1] for server in self._servers for sock in server.sockets)
-
-    def add_peer(self, config: PeerConfig) -> None:
-        """Take on a peer; `ConfigError` where it cannot be used or its address has one already."""
-        link = Link(Peer(config, jitter=self._jitter), self._hooks, spawn=self._spawn)
-        name = _canonical(config.address)
-        if name in self._links:
-            raise ConfigError(f"bgp.peers.{config.address}", "this address has a peer already")
-        if self._tasks is not None:
-            self._guard(config)
-        self._links[name] = link
-        if self._tasks is not None:
-            link.start()
-
-    def remove_peer(self, peer: str) -> bool:
-        """Part from a peer with Cease 6/2 and forget its routes; tell whether there was one."""
-        link = self._links.pop(_canonical(peer), None)
-        if link is None:
-            return False
-        if self._tasks is not None:
-            link.stop()
-            self._parting = [old for old in self._parting if not old.quiet] + [link]
-        for sock in self._listeners if link.peer.config.md5_key is not None else ():
-            if sock.family == family_of(link.address):
-                set_md5(sock, link.address, None)
-        return True
 
     def announce(self, peer: str | None, route: Route) -> None:
         """Want a route at one peer, or at every peer of its family; it replaces the route with the same key.
@@ -232,7 +202,6 @@ class Speaker:
         name = connection.transport.get_extra_info("peername")  # None where the peer is gone already
         link = self._links.get(_canonical(name[0])) if name else None
         if link is None or not self._servers[0].is_serving() or not link.accept(connection):
-            self.refused += 1
             return None
         return link
 

@@ -71,11 +71,6 @@ class Link:
         self._quiet = asyncio.Event()
         self._quiet.set()
 
-    @property
-    def quiet(self) -> bool:
-        """Whether every socket is gone."""
-        return self._quiet.is_set()
-
     async def drained(self) -> None:
         """Wait until every socket is gone."""
         await self._quiet.wait()
@@ -85,7 +80,7 @@ class Link:
         self.do(self.peer.start(now()))
 
     def stop(self) -> None:
-        """Say Cease 6/2 and close; `quiet` tells when that is done."""
+        """Say Cease 6/2 and close; `drained` tells when that is done."""
         self.do(self.peer.stop(now()))
         if self._timer is not None:
             self._timer.cancel()

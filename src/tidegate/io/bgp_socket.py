@@ -101,9 +101,9 @@ def apply_ttl(sock: socket.socket, config: PeerConfig) -> None:
         sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MINHOPCOUNT, least)
 
 
-def set_md5(sock: socket.socket, address: str, key: str | None) -> None:
-    """Sign and check segments of `address` with `key`; None forgets the key. On a listener, before the SYN comes."""
-    octets = b"" if key is None else key.encode()
+def set_md5(sock: socket.socket, address: str, key: str) -> None:
+    """Sign and check segments of `address` with `key`. On a listener, before the SYN comes."""
+    octets = key.encode()
     packed = ipaddress.ip_address(address).packed
     family = struct.pack("=H", sock.family)
     where = family + (bytes(2) if len(packed) == 4 else bytes(6)) + packed  # port, and flow information for IPv6
@@ -111,6 +111,4 @@ def set_md5(sock: socket.socket, address: str, key: str | None) -> None:
     try:
         sock.setsockopt(socket.IPPROTO_TCP, _TCP_MD5SIG, option)
     except OSError as error:
-        if key is None and error.errno == errno.ENOENT:
-            return
         raise SourceError(f"TCP MD5 key of {address}", os.strerror(error.errno or 0)) from None
