@@ -114,6 +114,11 @@ def step(engine: Engine, packets: Sequence[Packet]) -> list[Event | FlowRecord]:
     return engine.step(datagrams_of(packets), batch)
 
 
+def last_second(engine: Engine) -> float:
+    """Return the engine's time at its last sample."""
+    return engine.seconds(0)
+
+
 def refs(*names: str) -> list[FieldRef]:
     found = [field_ref(name) for name in names]
     return [ref for ref in found if ref is not None]

@@ -60,7 +60,6 @@ def test_the_shards_are_one(attacked: Analyzer) -> None:
     numbers = attacked.analyzer()
     assert (numbers["sFlowDatagramsReceived"], numbers["sFlowFlowSamples"], numbers["sFlowAgents"]) == (60, 360, 1)
     assert {"ipdestination", "udpsourceport"} <= attacked.flow_keys().keys()
-    assert attacked.last_ns() == START_NS + 59 * SECOND // 100
 
 
 def test_agents_are_chosen(attacked: Analyzer) -> None:

@@ -42,7 +42,7 @@ def broken() -> Block:
 
 
 def test_a_block_by_hand_and_one_by_thread_cause_the_same(heard: Heard, made: tuple[Analyzer, Shard]) -> None:
-    analyzer, shard = made
+    _, shard = made
     for block in blocks(attack(40), step_ns=SECOND // 100, size=7):
         shard.take(block)
     other_heard = Heard()
@@ -55,7 +55,6 @@ def test_a_block_by_hand_and_one_by_thread_cause_the_same(heard: Heard, made: tu
     waiting.close()
     threaded.join()
     assert other_heard.lines == heard.lines != []
-    assert analyzer.last_ns() == other.last_ns()
 
 
 def test_an_error_in_one_block_drops_that_block_alone(

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flow_batches import START_NS, Packet, step
+from flow_batches import START_NS, Packet, last_second, step
 from tidegate.engine.engine import Engine, EngineConfig
 from tidegate.engine.events import Event, FlowRecord
 from tidegate.engine.lookups import Lookups
@@ -68,7 +68,7 @@ def run(
             engine.set_threshold(parse_threshold(f"x{place}.{number}", {"metric": f"f{place}", **limit}))
     told = [one for batch in batches if batch for one in step(engine, batch)]
     told += engine.finish()
-    last = engine.seconds(engine.last_ns)
+    last = last_second(engine)
     tables = [flow.table.readings(last) for flow in engine.flows.values()]
     return told, [part.tobytes() for one in tables for part in (one.keys, one.values, one.samples, one.interval)]
 

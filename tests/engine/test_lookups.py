@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flow_batches import SMALL, Packet, flow_batch, lookups_of, step
+from flow_batches import SMALL, Packet, flow_batch, last_second, lookups_of, step
 from flow_text import parse_expr
 from mmdb import mmdb_bytes
 from naive import Env
@@ -73,7 +73,7 @@ def test_replacing_a_group_counts_from_the_next_batch_on() -> None:
         step(engine, [Packet({"ipsource": "10.1.2.3"})])
 
     flow = engine.flows["f"]
-    readings = flow.table.readings(engine.seconds(engine.last_ns))
+    readings = flow.table.readings(last_second(engine))
 
     assert [flow.key_text(tuple(key[1:])) for key in readings.keys.tolist()] == ["a", "b"]
     assert readings.samples.tolist() == [1, 1]

@@ -94,7 +94,7 @@ class Analyzer:
     def analyzer(self) -> dict[str, object]:
         """Return the object of `/analyzer/json`."""
         counts = [shard.statistics() for shard in self._shards]
-        decoders = [self._ask(shard, lambda _, shard=shard: shard.decoder.statistics()) for shard in self._shards]  # type: ignore[misc] # a default binds it
+        decoders = [shard.ask(lambda _, shard=shard: shard.decoder.statistics()) for shard in self._shards]  # type: ignore[misc] # a default binds it
         return {
             "version": self.version(),
             "sFlowAgents": len(self.agents()),
@@ -274,10 +274,6 @@ class Analyzer:
             if caused:
                 self.publish(caused)
 
-    def last_ns(self) -> int:
-        """Return the time of the last sample."""
-        return max(self._each(lambda engine: engine.last_ns), default=0)
-
     def _snapshots(self, agents: str, name: str) -> list[Snapshot] | None:
         if name not in self._flows:
             return None
@@ -295,9 +291,6 @@ class Analyzer:
 
     def _each_at(self, now_ns: int, question: Callable[[Engine, int], T]) -> list[T]:
         return [shard.ask_at(now_ns, question) for shard in self._shards]
-
-    def _ask(self, shard: Shard, question: Callable[[Engine], T]) -> T:
-        return shard.ask(question)
 
 
 def _renumber(record: T, **number: int) -> T:

@@ -199,11 +199,6 @@ class Engine:
         base = self._base_ns or 0
         return (max(now_ns + int(self._clock[0]), int(self._clock[1])) - base) / 1e9
 
-    @property
-    def last_ns(self) -> int:
-        """Return the time of the last sample, as its datagram was stamped."""
-        return int(self._clock[1] - self._clock[0])
-
     def advance(self, now_ns: int) -> list[Event | FlowRecord]:
         """Close flow records that are idle at a moment, when no samples come that would."""
         now = self.seconds(now_ns)
