@@ -20,7 +20,7 @@ def networks(*rows: tuple[str, object]) -> Networks:
 
 def label(table: GeoTable, address: str) -> str | None:
     high, low = parse_address(address)
-    (index,) = table.lookup(np.array([high], np.uint64), np.array([low], np.uint64))
+    (index,) = table.prefixes.lookup(np.array([high], np.uint64), np.array([low], np.uint64))
     return table.labels[index] if index >= 0 else None
 
 

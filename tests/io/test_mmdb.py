@@ -31,7 +31,7 @@ SYSTEMS: dict[str, object] = {
 def labels(table: GeoTable, *addresses: str) -> list[str | None]:
     words = [parse_address(address) for address in addresses]
     high, low = (np.array([pair[side] for pair in words], np.uint64) for side in (0, 1))
-    return [table.labels[index] if index >= 0 else None for index in table.lookup(high, low)]
+    return [table.labels[index] if index >= 0 else None for index in table.prefixes.lookup(high, low)]
 
 
 def write(folder: Path, content: bytes) -> Path:

@@ -51,10 +51,6 @@ class GeoTable(msgspec.Struct, frozen=True, eq=False):
     prefixes: PrefixTable
     labels: tuple[str, ...]
 
-    def lookup(self, high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Return the label index of each of n addresses, -1 where nothing is known."""
-        return self.prefixes.lookup(high, low)
-
 
 def country_table(networks: Networks, attribute: CountryAttribute = CountryAttribute.CODE) -> GeoTable:
     """Return the table of countries; `ValueError` where one network has two."""
