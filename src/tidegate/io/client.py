@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -50,21 +49,13 @@ class Client:
         """
         known = {name: value for name, value in query.items() if value is not None}
         text = urlencode(known, doseq=True)
-        return self._send("GET", f"{_path(path)}{'?' + text if text else ''}", wait_s)
+        return self._send(f"{_path(path)}{'?' + text if text else ''}", wait_s)
 
-    def put(self, *path: str, body: Mapping[str, object]) -> None:
-        """Put an object."""
-        self._send("PUT", _path(path), 0.0, json.dumps(body).encode())
-
-    def delete(self, *path: str) -> None:
-        """Delete what is at a path."""
-        self._send("DELETE", _path(path), 0.0)
-
-    def _send(self, method: str, target: str, wait_s: float, body: bytes | None = None) -> object:
+    def _send(self, target: str, wait_s: float) -> object:
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         connection = self._kind(self._host, self._port, timeout=_TIMEOUT_S + wait_s)
         try:
-            connection.request(method, self._base + target, body, headers)
+            connection.request("GET", self._base + target, headers=headers)
             reply = connection.getresponse()
             data = reply.read(MAX_ANSWER + 1)
         except TimeoutError:
@@ -78,7 +69,7 @@ class Client:
         if len(data) > MAX_ANSWER:
             raise SourceError(self._url, f"{target} answered more than {MAX_ANSWER} octets; is this tidegate?")
         try:
-            return json.loads(data) if data else None
+            return json.loads(data)
         except ValueError:
             raise SourceError(self._url, f"{target} answered no JSON; is this tidegate?") from None
 
