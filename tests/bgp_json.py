@@ -40,7 +40,7 @@ from tidegate.wire.bgp.flowspec import (
     PrefixComponent,
     ValueForm,
 )
-from tidegate.wire.bgp.prefix import address_octets, address_text, parse_prefix
+from tidegate.wire.bgp.prefix import address_text, parse_address, parse_prefix
 
 __all__ = ["action_from_json", "action_to_json", "rule_from_json", "rule_to_json"]
 
@@ -149,7 +149,7 @@ def action_to_json(action: Action) -> Json:  # noqa: C901, PLR0911 - one return 
 
 def _redirect_from_json(value: Mapping[str, Any]) -> Action:
     if value["form"] == "ipv6":
-        return RtRedirectIpv6(address_octets(value["address"]), value["value"])
+        return RtRedirectIpv6(parse_address(value["address"]), value["value"])
     form = RedirectForm(value["form"])
     if form is RedirectForm.IPV4:
         return RtRedirect(form, int(ipaddress.IPv4Address(value["address"])), value["value"])
@@ -163,7 +163,7 @@ _ACTIONS: Final[Mapping[str, Callable[[Mapping[str, Any]], Action]]] = MappingPr
         "traffic-action": lambda value: TrafficAction(value["sample"], value["terminal_bit"]),
         "rt-redirect": _redirect_from_json,
         "traffic-marking": lambda value: TrafficMarking(value["dscp"]),
-        "redirect-to-ip": lambda value: RedirectToIp(address_octets(value["address"]), value["copy"]),
+        "redirect-to-ip": lambda value: RedirectToIp(parse_address(value["address"]), value["copy"]),
         "redirect-to-nexthop": lambda value: RedirectToNextHop(value["copy"]),
         "interface-set": lambda value: InterfaceSet(
             value["as"], value["group"], value["outbound"], value["inbound"], value["transitive"]

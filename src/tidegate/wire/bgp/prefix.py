@@ -15,7 +15,6 @@ from tidegate.wire.cursor import Reader
 
 __all__ = [
     "Prefix",
-    "address_octets",
     "address_text",
     "decode_prefix",
     "encode_prefix",
@@ -52,11 +51,6 @@ def mask(address: bytes, length: int) -> bytes:
 def address_text(address: bytes) -> str:
     """Return the text of 4 or 16 octets (RFC 5952 for IPv6)."""
     return str(ipaddress.ip_address(address))
-
-
-def address_octets(text: str) -> bytes:
-    """Return the octets of an address's text; `ValueError` where it is none."""
-    return ipaddress.ip_address(text).packed
 
 
 def parse_address(text: str) -> bytes:
