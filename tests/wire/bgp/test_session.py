@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bgp_cases import ALL
+from bgp_cases import ALL, EXTERNAL
 from tidegate.units import Asn, Seconds
 from tidegate.wire.bgp.constants import Cease, Family, MessageType
 from tidegate.wire.bgp.message import (
@@ -23,6 +23,7 @@ from tidegate.wire.bgp.message import (
     shutdown,
 )
 from tidegate.wire.bgp.open import Capabilities, Open, encode_open
+from tidegate.wire.bgp.routes import RouteKey
 from tidegate.wire.bgp.session import (
     TABLE,
     Close,
@@ -38,13 +39,13 @@ from tidegate.wire.bgp.session import (
     State,
     Up,
 )
-from tidegate.wire.bgp.update import encode_end_of_rib
+from tidegate.wire.bgp.update import encode_withdraw
 from tidegate.wire.cursor import Reader
 
 OURS = Open(Asn(65001), 90, 1, Capabilities(tuple(Family), extended_message=True, asn4=Asn(65001)))
 THEIRS = Open(Asn(65002), 30, 2, Capabilities(tuple(Family), extended_message=True, asn4=Asn(65002)))
 ZERO = Seconds(0.0)
-UPDATE = encode_end_of_rib(Family.IPV4_FLOWSPEC)
+UPDATE = encode_withdraw(RouteKey(Family.IPV4_FLOWSPEC, b""), EXTERNAL)
 
 
 def session(open_: Open = OURS, peer_as: int | None = 65002) -> Session:

@@ -17,13 +17,12 @@ from tidegate.wire.bgp.flowspec import decode_components, encode_rule
 from tidegate.wire.bgp.message import maybe_message
 from tidegate.wire.bgp.open import Negotiated
 from tidegate.wire.bgp.prefix import encode_prefix, parse_address, parse_prefix
-from tidegate.wire.bgp.routes import FlowRoute, Route, UnicastRoute, route_key
+from tidegate.wire.bgp.routes import FlowRoute, Route, RouteKey, UnicastRoute, route_key
 from tidegate.wire.bgp.update import (
     RouteGroup,
     Update,
     decode_update,
     encode_announce,
-    encode_end_of_rib,
     encode_withdraw,
 )
 from tidegate.wire.cursor import Reader
@@ -52,7 +51,7 @@ def test_vector_is_read_and_ours_says_the_same(case: dict[str, Any]) -> None:
     found = decode_update(body_of(octets), EXTERNAL)
     assert found.problems == ()
     if found.end_of_rib is not None:
-        assert encode_end_of_rib(found.end_of_rib) == octets
+        assert encode_withdraw(RouteKey(found.end_of_rib, b""), EXTERNAL) == octets
         return
     for group in found.withdrawn:
         for gone in group.destinations:
@@ -249,9 +248,8 @@ def test_families_that_were_not_agreed_on_are_passed_over() -> None:
 
 @pytest.mark.parametrize("family", Family)
 def test_end_of_rib(family: Family) -> None:
-    assert decode_update(body_of(encode_end_of_rib(family)), EXTERNAL) == Update(
-        attributes=decode_update(body_of(encode_end_of_rib(family)), EXTERNAL).attributes, end_of_rib=family
-    )
+    found = decode_update(body_of(encode_withdraw(RouteKey(family, b""), EXTERNAL)), EXTERNAL)
+    assert found == Update(attributes=found.attributes, end_of_rib=family)
 
 
 def test_paths_of_old_speakers_are_put_together() -> None:

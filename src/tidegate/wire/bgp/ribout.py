@@ -19,7 +19,7 @@ from tidegate.wire.bgp.constants import Family
 from tidegate.wire.bgp.open import Negotiated
 from tidegate.wire.bgp.profile import Profile, adapt
 from tidegate.wire.bgp.routes import FlowRoute, Route, RouteKey, route_key
-from tidegate.wire.bgp.update import encode_announce, encode_common, encode_end_of_rib, encode_withdraw
+from tidegate.wire.bgp.update import encode_announce, encode_common, encode_withdraw
 
 __all__ = ["Outgoing", "RibOut"]
 
@@ -125,7 +125,7 @@ class RibOut:
             if message is not None:
                 yield message
         while self._markers:
-            yield Outgoing(encode_end_of_rib(self._markers.pop(0)))
+            yield Outgoing(encode_withdraw(RouteKey(self._markers.pop(0), b""), negotiated))
 
     def _maybe_message(self, key: RouteKey, negotiated: Negotiated) -> Outgoing | None:
         owners = self._wire.get(key)

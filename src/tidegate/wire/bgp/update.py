@@ -55,7 +55,6 @@ __all__ = [
     "decode_update",
     "encode_announce",
     "encode_common",
-    "encode_end_of_rib",
     "encode_withdraw",
 ]
 
@@ -254,19 +253,14 @@ def encode_announce(route: Route, key: RouteKey, negotiated: Negotiated, *, comm
 
 
 def encode_withdraw(key: RouteKey, negotiated: Negotiated) -> bytes:
-    """Return the UPDATE that withdraws one route; it needs no other attribute (RFC 4760 section 4)."""
+    """Return the UPDATE that withdraws one route; it needs no other attribute (RFC 4760 section 4).
+
+    A key without NLRI gives the End-of-RIB marker of its family (RFC 4724 section 2).
+    """
     if key.family is Family.IPV4_UNICAST:
         return _frame(key.nlri, b"", b"", negotiated)
     unreach = MpUnreach(key.family.afi, key.family.safi, key.nlri)
     return _frame(b"", encode_attribute(AttributeCode.MP_UNREACH, unreach, negotiated), b"", negotiated)
-
-
-def encode_end_of_rib(family: Family) -> bytes:
-    """Return the End-of-RIB marker of a family (RFC 4724 section 2)."""
-    if family is Family.IPV4_UNICAST:
-        return frame(MessageType.UPDATE, bytes(4))
-    flags, code, octets = 0x80, AttributeCode.MP_UNREACH, bytes((0, family.afi, family.safi))
-    return frame(MessageType.UPDATE, bytes((0, 0, 0, 6, flags, code, len(octets))) + octets)
 
 
 def _frame(withdrawn: bytes, attributes: bytes, nlri: bytes, negotiated: Negotiated) -> bytes:
