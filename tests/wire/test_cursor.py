@@ -25,6 +25,16 @@ def test_unsigned_numbers_come_back(name: str, data: st.DataObject) -> None:
     assert getattr(Reader(writer.bytes()), name)() == value
 
 
+@given(st.binary(max_size=16))
+def test_a_number_of_any_width_comes_back(octets: bytes) -> None:
+    value = Reader(octets).uint(len(octets))
+    writer = Writer()
+    writer.uint(value, len(octets))
+
+    assert value == int.from_bytes(octets, "big")
+    assert writer.bytes() == octets
+
+
 @given(st.integers(-(1 << 31), (1 << 31) - 1), st.floats(width=32, allow_nan=False))
 def test_signed_numbers_and_singles_come_back(number: int, single: float) -> None:
     writer = Writer()

@@ -56,6 +56,10 @@ class Reader:
         self.offset = start + count
         return Reader(self._data, start, start + count)
 
+    def uint(self, width: int) -> int:
+        """Read an unsigned number of `width` octets."""
+        return int.from_bytes(self.take(width), "big")
+
     def u8(self) -> int:
         """Read one octet."""
         return self.take(1)[0]

@@ -109,9 +109,7 @@ def _decode_path(reader: Reader, width: int) -> tuple[Segment, ...]:
         if kind not in _SEGMENTS or not count:  # RFC 7606 7.2
             raise DecodeError("unknown or empty segment", start)
         octets = reader.window(count * width)
-        segments.append(
-            Segment(SegmentType(kind), tuple(int.from_bytes(octets.take(width), "big") for _ in range(count)))
-        )
+        segments.append(Segment(SegmentType(kind), tuple(octets.uint(width) for _ in range(count))))
     return tuple(segments)
 
 
@@ -165,7 +163,7 @@ def decode_aggregator(reader: Reader, negotiated: Negotiated) -> Aggregator:
     """Read AGGREGATOR."""
     width = 4 if negotiated.four_octet_as else 2
     _exactly(reader, width + 4)
-    return Aggregator(int.from_bytes(reader.take(width), "big"), reader.rest())
+    return Aggregator(reader.uint(width), reader.rest())
 
 
 def decode_as4_aggregator(reader: Reader, _: Negotiated) -> Aggregator:

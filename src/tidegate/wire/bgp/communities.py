@@ -186,8 +186,7 @@ def _decode_redirect(form: RedirectForm) -> Callable[[Reader], Action]:
     width = 2 if form is RedirectForm.AS2 else 4
 
     def decode(body: Reader) -> Action:
-        administrator = int.from_bytes(body.take(width), "big")
-        return RtRedirect(form, administrator, int.from_bytes(body.rest(), "big"))
+        return RtRedirect(form, body.uint(width), body.uint(len(body)))
 
     return decode
 

@@ -9,7 +9,7 @@ Answers for: RFC 8955 sections 4 and 5.1, RFC 8956 sections 3 and 4.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum, StrEnum
 from functools import cmp_to_key
 from types import MappingProxyType
@@ -209,8 +209,16 @@ def _decode_component(body: Reader, code: int, afi: Afi) -> Component:
         if kind.form is ValueForm.PREFIX:
             return _decode_prefix(body, type_, afi)
         if kind.form is ValueForm.NUMERIC:
-            return NumericComponent(type_, _decode_numeric(body))
-        return BitmaskComponent(type_, _decode_bitmask(body))
+            numeric = (
+                NumericOp(_COMPARISONS[bits & 7], value, width, conjunct)
+                for bits, value, width, conjunct in _decode_ops(body)
+            )
+            return NumericComponent(type_, tuple(numeric))
+        bitmask = (
+            BitmaskOp(value, width, bool(bits & 1), bool(bits & 2), conjunct)
+            for bits, value, width, conjunct in _decode_ops(body)
+        )
+        return BitmaskComponent(type_, tuple(bitmask))
     except DecodeError as error:
         raise error.within(type_.name.lower()) from None
 
@@ -225,33 +233,19 @@ def _decode_prefix(body: Reader, type_: ComponentType, afi: Afi) -> PrefixCompon
     if offset >= length and (offset, length) != (0, 0):
         raise DecodeError("prefix offset not below the length", start)
     wide = length - offset
-    pattern = int.from_bytes(body.take((wide + 7) // 8), "big") >> -wide % 8  # padding ignored, RFC 8956 3.1
+    pattern = body.uint((wide + 7) // 8) >> -wide % 8  # padding ignored, RFC 8956 3.1
     address = (pattern << bits - length).to_bytes(bits // 8, "big")
     return PrefixComponent(type_, Prefix(address, length), offset)
 
 
-def _decode_numeric(body: Reader) -> tuple[NumericOp, ...]:
-    ops: list[NumericOp] = []
-    bits = 0
+def _decode_ops(body: Reader) -> Iterator[tuple[int, int, int, bool]]:
+    """Yield octet, value, width and AND of each operator up to the last one of the list."""
+    bits = joins = 0  # the first operator's AND bit is read as 0, RFC 8955 4.2.1.1
     while not bits & _END:
         bits = body.u8()
         width = 1 << (bits >> 4 & 3)
-        value = int.from_bytes(body.take(width), "big")
-        conjunct = bool(bits & _AND) and bool(ops)  # the first operator's AND bit is read as 0, RFC 8955 4.2.1.1
-        ops.append(NumericOp(_COMPARISONS[bits & 7], value, width, conjunct))
-    return tuple(ops)
-
-
-def _decode_bitmask(body: Reader) -> tuple[BitmaskOp, ...]:
-    ops: list[BitmaskOp] = []
-    bits = 0
-    while not bits & _END:
-        bits = body.u8()
-        width = 1 << (bits >> 4 & 3)
-        value = int.from_bytes(body.take(width), "big")
-        conjunct = bool(bits & _AND) and bool(ops)
-        ops.append(BitmaskOp(value, width, bool(bits & 1), bool(bits & 2), conjunct))
-    return tuple(ops)
+        yield bits, body.uint(width), width, bool(bits & joins)
+        joins = _AND
 
 
 def encode_rule(rule: FlowRule) -> bytes:

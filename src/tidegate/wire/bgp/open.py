@@ -187,7 +187,7 @@ def _decode_parameters(reader: Reader) -> Capabilities:
     found: list[tuple[int, Reader]] = []
     while len(parameters):
         kind = parameters.u8()
-        value = parameters.window(int.from_bytes(parameters.take(width), "big"))
+        value = parameters.window(parameters.uint(width))
         if kind != _CAPABILITIES:
             raise SessionReset(ErrorCode.OPEN, OpenError.PARAMETER, reason=f"optional parameter {kind}")
         while len(value):
