@@ -21,7 +21,7 @@ from tidegate.errors import ConfigError, SourceError, TextError
 from tidegate.io.udp import UdpSettings
 from tidegate.wire.bgp.constants import Family
 from tidegate.wire.bgp.peer import PeerConfig, check_peer
-from tidegate.wire.bgp.profile import RFC8955, SAFE
+from tidegate.wire.bgp.profile import PROFILES
 
 __all__ = [
     "BgpConfig",
@@ -132,7 +132,6 @@ _TYPES = {
     "bool": "true or false",
     "null": "nothing",
 }
-_PROFILES = {"safe": SAFE, "rfc8955": RFC8955}
 _FAMILIES = {
     "ipv4": Family.IPV4_UNICAST,
     "ipv6": Family.IPV6_UNICAST,
@@ -171,8 +170,8 @@ def peers_of(config: BgpConfig) -> list[PeerConfig]:
         local_as = peer.local_as or config.local_as
         if local_as is None or not config.router_id:
             raise ConfigError("bgp", "peers need local_as and router_id")
-        if peer.profile not in _PROFILES:
-            raise ConfigError(f"{key}.profile", f"{peer.profile!r} is none of {', '.join(_PROFILES)}")
+        if peer.profile not in PROFILES:
+            raise ConfigError(f"{key}.profile", f"{peer.profile!r} is none of {', '.join(PROFILES)}")
         unknown = [family for family in peer.families if family not in _FAMILIES]
         if unknown:
             raise ConfigError(f"{key}.families", f"{unknown[0]!r} is none of {', '.join(_FAMILIES)}")
@@ -180,7 +179,7 @@ def peers_of(config: BgpConfig) -> list[PeerConfig]:
             address=peer.address, local_as=local_as, router_id=config.router_id, peer_as=peer.peer_as, port=peer.port,
             local_address=peer.local_address, passive=peer.passive, md5_key=peer.md5_key, ttl=peer.ttl,
             gtsm_hops=peer.gtsm_hops, hold_time_s=peer.hold_time_s,
-            families=tuple(_FAMILIES[family] for family in peer.families), profile=_PROFILES[peer.profile],
+            families=tuple(_FAMILIES[family] for family in peer.families), profile=PROFILES[peer.profile],
         )  # fmt: skip
         check_peer(known)
         peers.append(known)
