@@ -10,6 +10,7 @@ from tidegate.wire.bgp.constants import (
     Family,
     HeaderError,
     OpenError,
+    RefreshError,
     Safi,
     UpdateError,
     describe,
@@ -35,6 +36,7 @@ def test_other_code_points_are_no_family() -> None:
         (ErrorCode.OPEN, OpenError),
         (ErrorCode.UPDATE, UpdateError),
         (ErrorCode.CEASE, Cease),
+        (ErrorCode.ROUTE_REFRESH, RefreshError),
     ],
 )
 def test_everything_we_send_has_words(code: ErrorCode, subcodes: type[HeaderError]) -> None:

@@ -253,6 +253,7 @@ def _take(
 def _take_unknown(flags: int, code: int, body: Reader, unknown: list[RawAttribute]) -> None:
     if not flags & _OPTIONAL:
         reason = f"well-known attribute {code} is unknown"
-        raise SessionReset(ErrorCode.UPDATE, 2, bytes((flags, code)), reason)  # RFC 4271 6.3, kept by RFC 7606
+        # RFC 4271 6.3, kept by RFC 7606
+        raise SessionReset(ErrorCode.UPDATE, UpdateError.UNKNOWN_WELL_KNOWN, bytes((flags, code)), reason)
     if flags & _TRANSITIVE:
         unknown.append(RawAttribute(flags | _PARTIAL, code, body.rest()))

@@ -30,6 +30,7 @@ __all__ = [
     "MessageType",
     "OpenError",
     "Origin",
+    "RefreshError",
     "RefreshSubtype",
     "Safi",
     "SegmentType",
@@ -208,6 +209,7 @@ class UpdateError(IntEnum):
     """Second octet under `ErrorCode.UPDATE`."""
 
     ATTRIBUTE_LIST = 1
+    UNKNOWN_WELL_KNOWN = 2
     ATTRIBUTE_FLAGS = 4
     ATTRIBUTE_LENGTH = 5
     OPTIONAL_ATTRIBUTE = 9
@@ -224,6 +226,12 @@ class Cease(IntEnum):
     COLLISION = 7
     RESOURCES = 8
     HARD_RESET = 9
+
+
+class RefreshError(IntEnum):
+    """Second octet under `ErrorCode.ROUTE_REFRESH`, RFC 7313 section 5."""
+
+    LENGTH = 1
 
 
 NOTIFICATION_TEXTS: Final[Mapping[tuple[int, int], str]] = MappingProxyType(

@@ -24,6 +24,7 @@ from tidegate.wire.bgp.constants import (
     Family,
     HeaderError,
     MessageType,
+    RefreshError,
     RefreshSubtype,
     describe,
 )
@@ -160,7 +161,7 @@ def encode_refresh(family: Family, subtype: RefreshSubtype = RefreshSubtype.REQU
 def decode_refresh(body: bytes) -> RouteRefresh:
     """Read a ROUTE-REFRESH's body; `SessionReset` 7/1 on a bad length (RFC 7313 section 5)."""
     if len(body) != 4:
-        raise SessionReset(ErrorCode.ROUTE_REFRESH, 1, body[:1024], "ROUTE-REFRESH has a bad length")
+        raise SessionReset(ErrorCode.ROUTE_REFRESH, RefreshError.LENGTH, body[:1024], "ROUTE-REFRESH has a bad length")
     reader = Reader(body)
     afi, subtype, safi = reader.u16(), reader.u8(), reader.u8()
     return RouteRefresh(Family.of(afi, safi), subtype)
