@@ -9,8 +9,8 @@ import pytest
 
 from interop.daemons import Bird, Daemon, Frr, GoBgp
 from interop.lab import OUR_AS, OURS, THEIR_AS, THEIRS, Lab, SpeakerThread, need, open_lab, wait_for
-from tidegate.control.blackhole import parse_unicast
 from tidegate.control.flowspec import parse_flow
+from tidegate.control.unicast import parse_unicast
 from tidegate.io.bgp import PeerConfig
 from tidegate.wire.bgp.routes import Route, route_key
 

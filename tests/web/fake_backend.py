@@ -7,8 +7,8 @@ import ipaddress
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from tidegate.control.blackhole import format_unicast, parse_unicast, unicast_key
 from tidegate.control.flowspec import flow_key, format_flow, parse_flow
+from tidegate.control.unicast import format_unicast, parse_unicast, unicast_key
 from tidegate.engine import syntax
 from tidegate.engine.definition import FlowDefinition, GroupTable, MapTable, Threshold
 from tidegate.engine.events import ActiveFlow, Event, FlowRecord

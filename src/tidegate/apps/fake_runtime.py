@@ -21,8 +21,8 @@ from tidegate.apps.script import LogLine, Runtime, Services, Shared, Store
 from tidegate.apps.script_bgp import RouteChange, RouteLog
 from tidegate.apps.script_desk import Desk, Job, Kind, finish
 from tidegate.apps.script_http import HttpCall, HttpError, as_http_error
-from tidegate.control.blackhole import format_unicast
 from tidegate.control.flowspec import format_flow
+from tidegate.control.unicast import format_unicast
 from tidegate.engine.events import Event, FlowRecord
 from tidegate.errors import ConfigError, EncodeError
 from tidegate.io.fetch import HttpRequest, HttpResponse

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from tidegate.apps import script_http
 from tidegate.apps.script_host import ScriptHost
-from tidegate.control.blackhole import format_unicast, parse_unicast, unicast_key
 from tidegate.control.flowspec import flow_key, format_flow, parse_flow
+from tidegate.control.unicast import format_unicast, parse_unicast, unicast_key
 from tidegate.io.bgp import Speaker
 from tidegate.web.backend import NeighborInfo, ScriptReply, ScriptRequest, ScriptStatus
 

@@ -14,8 +14,8 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from tidegate.apps.script_desk import Desk, Kind
-from tidegate.control.blackhole import format_unicast, parse_unicast, unicast_key
 from tidegate.control.flowspec import flow_key, format_flow, parse_flow
+from tidegate.control.unicast import format_unicast, parse_unicast, unicast_key
 from tidegate.errors import ConfigError, SourceError
 from tidegate.io.bgp import NeighborStatus, Speaker
 from tidegate.wire.bgp.routes import FlowRoute, Route, RouteKey, UnicastRoute, route_key

@@ -158,7 +158,7 @@ class Announcer(Protocol):
     """A BGP speaker; every method is called on the event loop that serves REST, and returns at once.
 
     `router` is the address of a neighbour: `ConfigError` where there is no such one. Objects are those of
-    `tidegate.control.flowspec` and `tidegate.control.blackhole`, and so are the errors: `TextError`, `Inexpressible`
+    `tidegate.control.flowspec` and `tidegate.control.unicast`, and so are the errors: `TextError`, `Inexpressible`
     and `EncodeError`. What is announced stays wanted when the session goes down and comes up again.
     """
 

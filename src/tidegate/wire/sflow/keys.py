@@ -16,8 +16,8 @@ from tidegate.wire.packet.headers import PacketLayer, dissect
 from tidegate.wire.packet.window import Fields, present
 from tidegate.wire.sflow.decode import sampled_header
 from tidegate.wire.sflow.flow_records import SampledEthernet, SampledIpv4, SampledIpv6
+from tidegate.wire.sflow.record_fields import record_fields
 from tidegate.wire.sflow.samples import Datagram, DiscardedPacket, FlowSample, InterfaceWord, first
-from tidegate.wire.sflow.sources import record_fields
 
 __all__ = ["PacketSample", "field_text", "flow_fields", "flow_words", "packet_bytes", "sample_layers"]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 
 from bgp_cases import unicast_routes
-from tidegate.control.blackhole import format_unicast, parse_unicast, unicast_key
+from tidegate.control.unicast import format_unicast, parse_unicast, unicast_key
 from tidegate.errors import Inexpressible, TextError
 from tidegate.wire.bgp.constants import Origin
 from tidegate.wire.bgp.prefix import parse_address, parse_prefix
