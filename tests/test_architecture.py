@@ -56,7 +56,6 @@ EXCUSED = {
         (("kernel_cache", name) for name in ("os", "pathlib", "shutil", "tempfile")),
         "compiled kernels are kept as numba's own cache would, below anything that could be handed a folder",
     ),
-    ("engine.filters", "warnings"): "re warns where later versions may read a pattern otherwise; an error here",
 }
 
 

@@ -6,7 +6,6 @@ plain twin, row by row on texts.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import assert_never
 
@@ -16,6 +15,7 @@ from tidegate.data.address import prefix_mask
 from tidegate.data.batch import FlowBatch
 from tidegate.data.fields import FieldRef
 from tidegate.data.forms import FORMS, Form
+from tidegate.data.pattern import Pattern
 from tidegate.engine.definition import (
     And,
     AsnOf,
@@ -150,10 +150,10 @@ class Evaluation:
         return found | ~value.known if "null" in sought.texts else found
 
     def _matches(self, compare: Compare, value: Value) -> Flags:
-        patterns = [re.compile(pattern) for pattern in compare.values]
+        patterns = [Pattern(pattern) for pattern in compare.values]
 
         def matched(parts: list[str]) -> str | None:
-            return "" if any(pattern.fullmatch(parts[0]) for pattern in patterns) else None
+            return "" if any(pattern.matches(parts[0]) for pattern in patterns) else None
 
         memo = self._memos.of((compare.lhs, Op.MATCH, compare.values))
         return by_text([value], matched, memo, self._texts).present

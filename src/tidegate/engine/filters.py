@@ -8,10 +8,10 @@ r"""Filters of flow definitions: text to frozen types.
 `expr` is that of `tidegate.engine.expressions`. In the texts of `=` a backslash makes `, & | ( ) = ~ !`, space and
 itself ordinary, and elsewhere stands for itself. Spaces around tokens do not count.
 
-Regular expressions (`~`) are Python's `re`, matched against the whole text. Inside their own parentheses, brackets and
-braces, and behind a backslash, `& | ,` belong to the expression. They differ from Java's in that there are no
-`\p{...}`, `\h`, `\R`, `\Q...\E` and no set operations (`[a-z&&[^b]]`); each of these is an error, none is misread.
-They run on text from the network: one that backtracks without end is the user's to avoid.
+Regular expressions (`~`) are those of `tidegate.data.pattern`, matched against the whole text. Inside their own
+parentheses, brackets and braces, and behind a backslash, `& | ,` belong to the expression. They differ from Java's in
+that there are no back references, no look-around, no `\h`, `\R`, `\Z` and no set operations (`[a-z&&[^b]]`); each of
+these is an error, none is misread.
 
 Nothing but `TextError` is raised for any text.
 """
@@ -19,8 +19,8 @@ Nothing but `TextError` is raised for any text.
 from __future__ import annotations
 
 import re
-import warnings
 
+from tidegate.data.pattern import Pattern
 from tidegate.engine.definition import And, Compare, FilterExpr, Op, Or
 from tidegate.engine.expressions import read_expr
 from tidegate.engine.scanner import MAX_DEPTH, Scanner
@@ -30,6 +30,7 @@ __all__ = ["parse_filter"]
 
 _STOPS = "=!~&|()"
 _SPECIALS = ",&|()=~!\\"  # what a backslash may stand before in the text of a comparison
+_REPETITIONS = re.compile(r"\{[0-9]{1,4}(?:,[0-9]{0,4})?\}")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -99,15 +100,10 @@ def _regex(scan: Scanner) -> str:
     if not pattern:
         raise scan.fail("a regular expression is missing", column)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # Python warns of what it reads otherwise than others do
-            re.compile(pattern)
-    except re.error as error:
-        raise scan.fail(f"bad regular expression: {error.msg}", column + (error.pos or 0)) from None
-    except (FutureWarning, DeprecationWarning) as warning:
-        raise scan.fail(f"bad regular expression: {warning}", column, "put a backslash before it") from None
-    except (RecursionError, OverflowError) as error:
-        raise scan.fail(f"bad regular expression: {error}", column) from None
+        Pattern(pattern)
+    except ValueError as error:
+        reason, part = error.args
+        raise scan.fail(f"bad regular expression: {reason}", column + max(pattern.rfind(part), 0)) from None
     return pattern
 
 
@@ -125,12 +121,16 @@ def _regex_end(text: str, start: int) -> int:
     while at < len(text):
         letter = text[at]
         in_set = closing[-1:] == ["]"]
+        if in_set and (letter == "[" or text.startswith("&&", at)):  # what Java reads as an operation on sets
+            raise TextError(text, at, "a set in a regular expression holds no other", "put a backslash before it")
         if letter == "\\":
             at += 2
             continue
         if closing and letter == closing[-1]:
             closing.pop()
         elif letter in _CLOSING and not in_set:
+            if letter == "{" and text[at - 2 : at - 1] != "\\" and not _REPETITIONS.match(text, at):  # read as itself
+                raise TextError(text, at, "no number of repetitions", "put a backslash before {")
             closing.append(_CLOSING[letter])
             if len(closing) > MAX_DEPTH:
                 raise TextError(text, at, f"brackets nest at most {MAX_DEPTH} deep")

@@ -9,15 +9,16 @@ import msgspec
 from litestar import delete, get, put
 from litestar.params import FromQuery, QueryParameter, RawBody
 
+from tidegate.data.pattern import Pattern
 from tidegate.engine.events import ActiveFlow
 from tidegate.web.backend import Backend
 from tidegate.web.inject import Instance, Segment
-from tidegate.web.keyfilter import parse_key_filter
 from tidegate.web.replies import bad_text, not_found, parse_object
 
 __all__ = ["HANDLERS", "FlowLocation", "Merge"]
 
 _MOST: Final = 100_000  # flows a reply has at most
+_MAX_PATTERN: Final = 256  # characters; it runs on each key
 
 
 class Merge(Enum):
@@ -84,14 +85,24 @@ def read_active_flows(  # noqa: PLR0913 - the parameters of the interface
 ) -> list[ActiveFlow]:
     """Return the largest flows of a definition, merged over data sources, largest first.
 
-    `filter` is a pattern that is searched for in the key.
+    `filter` is a regular expression that is searched for in the key.
     """
-    matches = parse_key_filter(key_filter)
+    pattern = _pattern(key_filter)
     asked = _MOST if key_filter else min(max_flows, _MOST)
     found = backend.active_flows(agents, name, max_flows=asked, min_value=min_value, agg_mode=agg_mode.value)
     if found is None:
         raise _unknown_flow(backend, name)
-    return [flow for flow in found if matches(flow.key)][:max_flows]
+    return [flow for flow in found if pattern.found_in(flow.key)][:max_flows]
+
+
+def _pattern(text: str) -> Pattern:
+    if len(text) > _MAX_PATTERN:
+        raise bad_text(text, f"filter: a regular expression here has at most {_MAX_PATTERN} characters")
+    try:
+        return Pattern(text)
+    except ValueError as error:
+        reason, part = error.args
+        raise bad_text(text, f"filter: {reason}" + (f": {part}" if part else "")) from None
 
 
 def _unknown_flow(backend: Backend, name: str) -> Exception:
