@@ -33,6 +33,7 @@ class RestSpeaker:
                 wanted=status.wanted,
                 sent=status.sent,
                 waiting=status.waiting,
+                not_negotiated=status.not_negotiated,
                 peer_as=status.peer_as,
                 router_id=status.router_id,
                 families=status.families,

@@ -221,9 +221,10 @@ def _silent(peer: str, wanted: int) -> NeighborStatus:
         families=(),
         received={},
         problems={},
-        sent=0,
         wanted=wanted,
+        sent=0,
         waiting=wanted,
+        not_negotiated=0,
         failures=0,
         last_error="",
     )

@@ -86,6 +86,7 @@ NEIGHBORS = (
     Column("state", _plain("state")),
     Column("since", lambda row: format_time(int(row["since"] * 1e9))[:19] if row.get("since") else ""),
     Column("sent", lambda row: f"{row.get('sent', 0):,} of {row.get('wanted', 0):,}", right=True),
+    Column("not negotiated", lambda row: f"{row.get('notNegotiated', 0):,}", right=True),
     Column("last error", _plain("lastError"), wide=True),
 )
 

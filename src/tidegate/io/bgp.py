@@ -41,9 +41,10 @@ class NeighborStatus(msgspec.Struct, frozen=True):
     families: tuple[str, ...]
     received: Mapping[str, int]
     problems: Mapping[str, int]
-    sent: int
     wanted: int
+    sent: int
     waiting: int
+    not_negotiated: int
     failures: int
     last_error: str
 
@@ -224,9 +225,10 @@ def _status(link: Link) -> NeighborStatus:
         families=() if agreed is None else tuple(family.label for family in sorted(agreed.families)),
         received=dict(status.received),
         problems=dict(status.problems),
-        sent=link.sent,
         wanted=status.wanted,
+        sent=status.sent,
         waiting=status.waiting,
+        not_negotiated=status.not_negotiated,
         failures=status.failures,
         last_error=status.last_error,
     )

@@ -60,7 +60,6 @@ class Link:
     ) -> None:
         self.peer = peer
         self.address = peer.config.address
-        self.sent = 0
         self._hooks = hooks
         self._spawn = spawn
         self._connections: dict[Way, Connection] = {}
@@ -234,7 +233,6 @@ class Link:
             return
         connection.transport.write(b"".join(message.data for message in messages))
         wall_ns = time.time_ns()
-        self.sent += len(messages)
         for message in messages:
             for key in message.keys:
                 self._call(self._hooks.sent, self.address, key, wall_ns)

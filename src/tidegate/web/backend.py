@@ -145,8 +145,9 @@ class NeighborInfo(msgspec.Struct, frozen=True, omit_defaults=True, rename="came
     state: str  # idle, connect, active, opensent, openconfirm or established
     since: float  # seconds since 1970 UTC of the last change up or down
     wanted: int  # routes and rules that are to be announced
-    sent: int  # that were sent in the session that is up
-    waiting: int = 0  # still to be sent
+    sent: int  # of those, that were sent in the session that is up
+    waiting: int = 0  # UPDATEs still to be sent
+    not_negotiated: int = 0  # of those wanted, that cannot be sent: the peer did not agree to their family
     peer_as: int | None = None  # of the session that is up, as the next two
     router_id: str | None = None
     families: tuple[str, ...] = ()

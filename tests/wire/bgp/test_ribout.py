@@ -235,3 +235,29 @@ def test_the_peer_ends_up_with_what_is_wanted(steps: list[tuple[str, int, int, f
         fresh.announce(kept)
     other.hear(drain(fresh))
     assert set(peer.routes) == set(other.routes)
+
+
+def test_sent_are_wanted_routes_told_in_this_session_as_they_are_wanted_now() -> None:
+    one = rib()
+    one.announce(rule(1, 53, 123, 389))  # a safe profile makes several rules of it
+    one.announce(rule(2))
+    assert (one.sent, len(one)) == (0, 2)
+    one.begin(FAMILIES)
+    one.pull(EXTERNAL, 1 << 20)
+    assert one.sent == 2
+    one.announce(rule(2, rate=1.0))
+    assert one.sent == 1
+    one.pull(EXTERNAL, 1 << 20)
+    one.withdraw(route_key(rule(2, rate=1.0)))
+    one.pull(EXTERNAL, 1 << 20)
+    assert (one.sent, len(one)) == (1, 1)
+    one.end()
+    assert one.sent == 0
+
+
+def test_routes_of_families_that_the_peer_did_not_agree_to_are_told_apart() -> None:
+    one = rib()
+    one.announce(rule(1))
+    one.announce(hole(1))
+    assert one.outside(frozenset(FAMILIES)) == 0
+    assert one.outside(frozenset({Family.IPV4_UNICAST})) == 1

@@ -132,7 +132,9 @@ class PeerStatus(msgspec.Struct, frozen=True):
     received: Mapping[str, int]
     problems: Mapping[str, int]
     wanted: int
-    waiting: int
+    sent: int  # of those wanted, in the session that is up
+    waiting: int  # UPDATEs
+    not_negotiated: int  # of those wanted, while a session is up: of families that the peer did not agree to
 
 
 def _session_config(config: PeerConfig) -> SessionConfig:
@@ -244,7 +246,9 @@ class Peer:
             received=MappingProxyType(dict(received)),
             problems=MappingProxyType(dict(self._problems)),
             wanted=len(self.rib),
+            sent=self.rib.sent,
             waiting=self.rib.waiting,
+            not_negotiated=self.rib.outside(best.negotiated.families) if best.negotiated is not None else 0,
         )
 
     def _preferred(self, negotiated: Negotiated) -> Way:

@@ -59,6 +59,16 @@ class RibOut:
         """How many wire routes the peer has not been told of."""
         return len(self._unsaid)
 
+    @property
+    def sent(self) -> int:
+        """How many of the wanted routes the peer has been told of in this session, as they are wanted now."""
+        told = self._said - self._unsaid.keys()
+        return sum(1 for parts in self._parts.values() if told.issuperset(parts))
+
+    def outside(self, families: frozenset[Family]) -> int:
+        """Return how many of the wanted routes are of other families."""
+        return sum(1 for key in self.wanted if key.family not in families)
+
     def announce(self, route: Route) -> RouteKey:
         """Want a route, in place of the one with its key; the key is returned.
 
