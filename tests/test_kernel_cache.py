@@ -154,3 +154,30 @@ def test_import_costs_no_compiling() -> None:
     program = "import tidegate.wire.sflow.columns, tidegate.kernel_cache as c; print(c._source.cache_info().currsize)"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "0"
+
+
+def test_what_could_not_be_kept_is_told(package: Path, tmp_path: Path) -> None:
+    (package / "outer.py").write_text(
+        dedent(OUTER) + "from tidegate.kernel import unkept_reason\nprint(unkept_reason([outer]))\n"
+    )
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    (open_to_all / f"tidegate-{os.geteuid()}").mkdir()
+    (open_to_all / f"tidegate-{os.geteuid()}").chmod(0o777)
+    (tmp_path / "cache").write_text("no folder")
+
+    with _start(package, TMPDIR=str(open_to_all)) as process:
+        told, _ = process.communicate()
+
+    assert "nobody else" in told.splitlines()[-1]
+
+
+def test_a_full_disk_is_told_and_leaves_no_part_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_path: Path, _target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        kernel_cache._replace(tmp_path / "a.kernel", b"code")
+    assert list(tmp_path.iterdir()) == []

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from tidegate.kernel_cache import KernelCache
 
-__all__ = ["F64", "I32", "I64", "U8", "U64", "Flags", "compile_kernels", "inline", "kernel"]
+__all__ = ["F64", "I32", "I64", "U8", "U64", "Flags", "compile_kernels", "inline", "kernel", "unkept_reason"]
 
 # Arrays as kernels take them.
 U8 = NDArray[np.uint8]
@@ -55,6 +55,12 @@ def _cached(dispatcher: Any, function: Callable[..., Any]) -> Any:  # noqa: ANN4
     if dispatcher is not function:  # they are the same where NUMBA_DISABLE_JIT is set
         dispatcher._cache = KernelCache(function)  # noqa: SLF001 - numba lets nobody choose a cache
     return dispatcher
+
+
+def unkept_reason(kernels: Iterable[Callable[..., Any]]) -> str:
+    """Return why some of these kernels will have to be compiled again at the next start; empty where none will."""
+    problems = (getattr(getattr(function, "_cache", None), "problem", "") for function in kernels)
+    return next(filter(None, problems), "")
 
 
 def compile_kernels(kernels: Iterable[Callable[..., Any]]) -> Iterator[str]:

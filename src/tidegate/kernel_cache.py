@@ -132,6 +132,7 @@ class KernelCache:
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
         self._path = Path(function.__code__.co_filename)
+        self.problem = ""  # why what was compiled is not kept
 
     @property
     def cache_path(self) -> str:
@@ -165,13 +166,25 @@ class KernelCache:
     def save_overload(self, signature: Any, result: Any) -> None:  # noqa: ANN401 - numba's
         """Keep what was compiled, if there is a place for it."""
         file = self._file(signature, result.codegen)
-        if file is None or result.library.has_dynamic_globals:
+        if file is None:
+            roots = ", ".join(str(root) for root in cache_roots())
+            self.problem = f"none of {roots} is a folder that this user, and nobody else, can write to"
+            return
+        if result.library.has_dynamic_globals:
             return
         octets = _dumps(result._reduce())  # noqa: SLF001 - as numba's own cache does
-        with suppress(OSError), tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as written:
-            try:
-                written.write(octets)
-                written.flush()
-                Path(written.name).replace(file)
-            except OSError:  # no space left
-                Path(written.name).unlink(missing_ok=True)
+        try:
+            _replace(file, octets)
+        except OSError as error:
+            self.problem = f"{file.parent}: {error.strerror}"
+
+
+def _replace(file: Path, octets: bytes) -> None:
+    with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as written:
+        try:
+            written.write(octets)
+            written.flush()
+            Path(written.name).replace(file)
+        except OSError:  # no space left
+            Path(written.name).unlink(missing_ok=True)
+            raise

@@ -492,3 +492,22 @@ def test_the_same_failure_again_and_again_does_not_fill_the_log(tmp_path: Path) 
     ]
     assert stage.host.status()["s.py"].handlerErrors == 23
     stage.host.stop()
+
+
+def test_failures_that_take_turns_do_not_fill_the_log_either(tmp_path: Path) -> None:
+    text = """
+    def setup(rt):
+        def tick():
+            if int(rt.now()) % 2:
+                raise ValueError("odd")
+            raise KeyError("even")
+        rt.every(1, tick)
+    """
+    stage = Stage(script_of(tmp_path, text))
+    stage.host.start(START_NS)
+    stage.host.advance(START_NS + 9 * SECOND)
+    assert stage.lines("error") == [
+        "s.py, line 5: ValueError: odd (in timer)",
+        "s.py, line 6: KeyError: 'even' (in timer)",
+    ]
+    stage.host.stop()

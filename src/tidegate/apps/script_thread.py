@@ -32,6 +32,7 @@ __all__ = ["ScriptFile", "ScriptThread"]
 
 
 _SAME_FAILURE_NS: Final = 10_000_000_000
+_MOST_PLACES: Final = 64
 
 
 class ScriptFile(msgspec.Struct, frozen=True):
@@ -69,9 +70,8 @@ class ScriptThread:
         self._reported = False
         self._error = ""
         self._failures = 0
-        self._said = ""  # place and type of the exception that was logged last
-        self._said_until_ns = 0
-        self._unsaid = 0
+        # place and type of exceptions that were logged: until when not again, how many were not since
+        self._said: dict[str, tuple[int, int]] = {}
         self._graceful = False
         self._cpu_ms = 0
         self._user_code = UserCode()
@@ -236,12 +236,15 @@ class ScriptThread:
     def _say_failure(self, text: str) -> None:
         """Log an exception; of those from one place and of one type, under attack perhaps thousands, a few a minute."""
         place = ": ".join(text.split(": ", 2)[:2])
+        if place not in self._said and len(self._said) >= _MOST_PLACES:
+            place = ""  # one for all others
         now_ns = self.desk.horizon_ns
-        if place == self._said and now_ns < self._said_until_ns:
-            self._unsaid += 1
+        until_ns, unsaid = self._said.get(place, (0, 0))
+        if now_ns < until_ns:
+            self._said[place] = until_ns, unsaid + 1
             return
-        more = f" ({self._unsaid} more were not logged before)" if self._unsaid else ""
-        self._said, self._said_until_ns, self._unsaid = place, now_ns + _SAME_FAILURE_NS, 0
+        more = f" ({unsaid} more were not logged before)" if unsaid else ""
+        self._said[place] = now_ns + _SAME_FAILURE_NS, 0
         self._say("error", f"{text}{more}")
 
     def _end(self, error: str) -> None:

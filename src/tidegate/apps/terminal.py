@@ -17,7 +17,7 @@ from tidegate.apps.kernels import ALL_KERNELS
 from tidegate.apps.replay import Replayed
 from tidegate.io.clock import SystemClock
 from tidegate.io.pcap import describe_capture
-from tidegate.kernel import compile_kernels
+from tidegate.kernel import compile_kernels, unkept_reason
 
 __all__ = [
     "compile_with_progress",
@@ -48,9 +48,15 @@ def set_up_log(level: str) -> None:
 def compile_with_progress(kernels: Sequence[Callable[..., Any]] = ALL_KERNELS) -> None:
     """Compile kernels, or load them from the cache; say so where it takes long."""
     console = _errors()
-    if not console.is_terminal:
+    if console.is_terminal:
+        _compile_with_a_bar(console, kernels)
+    else:
         _compile_with_a_line(console, kernels)
-        return
+    if reason := unkept_reason(kernels):
+        console.print(f"kernels could not be kept and will be compiled again at the next start: {reason}", markup=False)
+
+
+def _compile_with_a_bar(console: Console, kernels: Sequence[Callable[..., Any]]) -> None:
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("preparing kernels (compiled once)", total=len(kernels))
         for done, name in enumerate(compile_kernels(kernels)):
@@ -63,7 +69,7 @@ def _compile_with_a_line(console: Console, kernels: Sequence[Callable[..., Any]]
     for done, _ in enumerate(compile_kernels(kernels)):
         if not told and clock.monotonic_ns() - start > _LONG_NS:
             told = True
-            console.print(f"compiling kernels, {done} of {len(kernels)} done; they are cached for the next time")
+            console.print(f"compiling kernels, {done} of {len(kernels)} done; this takes a minute or two, once")
 
 
 @contextlib.contextmanager
