@@ -398,3 +398,10 @@ def test_whoever_reads_the_output_may_have_enough() -> None:
 
 def test_a_benchmark_that_there_is_not_is_one_line() -> None:
     assert "nosuch" in refusal("bench", "nosuch")
+
+
+def test_a_full_disk_under_the_output_is_one_line() -> None:
+    command = [sys.executable, "-m", "tidegate", "decode", "--json", str(CAPTURE)]
+    with Path("/dev/full").open("wb") as full:
+        run = subprocess.run(command, check=False, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (run.returncode, run.stderr) == (1, "tidegate: output cannot be written: No space left on device\n")

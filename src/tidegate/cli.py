@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -245,6 +246,12 @@ def _errors_told() -> Iterator[None]:
     except BrokenPipeError:  # whoever read our output has enough
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}:
+            raise
+        click.echo(f"tidegate: output cannot be written: {error.strerror}", err=True)
+        sys.stdout = None  # type: ignore[assignment] # what it still holds cannot be written either
+        sys.exit(1)
 
 
 def main() -> None:

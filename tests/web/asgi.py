@@ -16,7 +16,7 @@ class Call:
 
     def __init__(self, app: Litestar, target: str) -> None:
         self._inbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self._sent: list[Any] = []
+        self.sent: list[Any] = []
         self._inbox.put_nowait({"type": "http.request", "body": b"", "more_body": False})
         path, _, query = target.partition("?")
         scope: Any = {
@@ -37,15 +37,15 @@ class Call:
         self.task = asyncio.ensure_future(app(scope, self._inbox.get, self._send))  # type: ignore[arg-type]  # plain dicts
 
     async def _send(self, message: object) -> None:
-        self._sent.append(message)
+        self.sent.append(message)
 
     def disconnect(self) -> None:
         self._inbox.put_nowait({"type": "http.disconnect"})
 
     async def reply(self) -> Any:  # noqa: ANN401 - whatever JSON says
         await self.task
-        assert self._sent[0]["status"] == 200, self._sent
-        return json.loads(b"".join(message.get("body", b"") for message in self._sent[1:]))
+        assert self.sent[0]["status"] == 200, self.sent
+        return json.loads(b"".join(message.get("body", b"") for message in self.sent[1:]))
 
 
 async def until_waiting(polls: Polls, count: int = 1) -> None:

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+from typing import Any
 
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
 from tidegate.web.backend import ScriptReply, ScriptRequest
-from tidegate.web.rest import RestConfig, create_app
+from tidegate.web.polls import Polls
+from tidegate.web.rest import RestConfig, create_app, end_polls
+from web.asgi import Call, until_waiting
 from web.fake_backend import FakeBackend, FakeScripts
 
 
@@ -173,3 +177,19 @@ def test_a_handler_has_a_time(backend: FakeBackend) -> None:
     reply = TestClient(app).get("/app/a/scripts/b.py/json")
     assert reply.status_code == 503
     assert "did not answer" in reply.json()["error"]
+
+
+def test_a_request_that_waits_for_a_script_ends_when_the_server_stops() -> None:
+    async def stopped() -> list[dict[str, Any]]:
+        app = create_app(FakeBackend(), scripts=Stuck())
+        polls: Polls = app.state["polls"]
+        async with asyncio.timeout(30), polls.running():
+            call = Call(app, "/app/a/scripts/b.py/json")
+            await until_waiting(polls)
+            end_polls(app)
+            await call.task
+        return call.sent
+
+    start, *body = asyncio.run(stopped())
+    assert start["status"] == 503
+    assert json.loads(b"".join(part.get("body", b"") for part in body)) == {"error": "the collector is about to stop"}

@@ -30,7 +30,7 @@ _LONG_NS = 2_000_000_000
 
 
 def _errors() -> Console:
-    return Console(stderr=True)
+    return Console(stderr=True, soft_wrap=True)  # a line stays one, in a file too
 
 
 def set_up_log(level: str) -> None:

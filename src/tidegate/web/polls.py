@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from litestar.types import Receive
 
-__all__ = ["MAX_TIMEOUT_S", "Polls"]
+__all__ = ["MAX_TIMEOUT_S", "Polls", "StoppedError"]
 
 MAX_TIMEOUT_S: Final = 3600.0
 
 T = TypeVar("T")
+
+
+class StoppedError(Exception):
+    """The server is about to stop."""
 
 
 class Polls:
@@ -70,7 +74,19 @@ class Polls:
             gone.cancel()
         return found
 
-    async def _change(self, gone: asyncio.Future[None]) -> None:
+    async def outcome(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what some work returns; `StoppedError` where polls are ended before it is done."""
+        task = asyncio.ensure_future(work)
+        try:
+            while not (task.done() or self._stopped):
+                await self._change(task)
+            if not task.done():
+                raise StoppedError
+            return task.result()
+        finally:
+            task.cancel()
+
+    async def _change(self, gone: asyncio.Future[Any]) -> None:
         changed = asyncio.get_running_loop().create_future()
         self._waiting.add(changed)
         try:

@@ -51,7 +51,7 @@ def create_app(
     """Return the ASGI application for an instance.
 
     Its lifespan must run on the event loop that serves it. Call `end_polls` before the server is stopped, so that
-    requests that wait for events end then.
+    requests that wait for events or for a script end then.
     """
     config = config or RestConfig()
     polls = Polls(backend.watch)
@@ -86,6 +86,6 @@ def _always(part: T) -> Callable[[], T]:
 
 
 def end_polls(app: Litestar) -> None:
-    """End the requests that wait for events; called on the loop, before its server is stopped."""
+    """End the requests that wait for events or for a script; called on the loop, before its server is stopped."""
     polls: Polls = app.state["polls"]
     polls.stop()

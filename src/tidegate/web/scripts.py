@@ -14,7 +14,8 @@ from tidegate.errors import EncodeError, TextError
 from tidegate.web.access import RestConfig
 from tidegate.web.answers import Reply, answer_of, refusal
 from tidegate.web.backend import ScriptHost, ScriptRequest, ScriptStatus
-from tidegate.web.inject import Config, Scripts, Segment
+from tidegate.web.inject import Config, Scripts, Segment, Waiting
+from tidegate.web.polls import Polls, StoppedError
 from tidegate.web.replies import not_found, parse_body
 
 __all__ = ["HANDLERS", "ask_plain_script", "ask_script"]
@@ -65,11 +66,17 @@ def _status(scripts: Mapping[str, ScriptStatus]) -> Response[str]:
     summary="Ask a script",
     status_code=200,
 )
-async def ask_script(
-    request: Request[Any, Any, Any], app: Segment, rest: Segment, body: RawBody, scripts: Scripts, config: Config
+async def ask_script(  # noqa: PLR0913, PLR0917 - injected by name
+    request: Request[Any, Any, Any],
+    app: Segment,
+    rest: Segment,
+    body: RawBody,
+    scripts: Scripts,
+    config: Config,
+    polls: Waiting,
 ) -> Response[bytes]:
     """Ask the handler of an application's script: `/app/{app}/scripts/{file}/{p1}/…/json` or `/txt`."""
-    return await _ask(request, app, rest, body, scripts=scripts, config=config)
+    return await _ask(request, app, rest, body, scripts=scripts, config=config, polls=polls)
 
 
 @route(
@@ -80,13 +87,13 @@ async def ask_script(
     status_code=200,
 )
 async def ask_plain_script(
-    request: Request[Any, Any, Any], rest: Segment, body: RawBody, scripts: Scripts, config: Config
+    request: Request[Any, Any, Any], rest: Segment, body: RawBody, scripts: Scripts, config: Config, polls: Waiting
 ) -> Response[bytes]:
     """Ask the handler of a script that belongs to no application: `/script/{file}/{p1}/…/json` or `/txt`."""
-    return await _ask(request, "", rest, body, scripts=scripts, config=config)
+    return await _ask(request, "", rest, body, scripts=scripts, config=config, polls=polls)
 
 
-async def _ask(
+async def _ask(  # noqa: PLR0913 - what the two ways to ask have in common
     request: Request[Any, Any, Any],
     app: str,
     rest: str,
@@ -94,6 +101,7 @@ async def _ask(
     *,
     scripts: ScriptHost | None,
     config: RestConfig,
+    polls: Polls,
 ) -> Response[bytes]:
     parts = rest.strip("/").split("/")
     if scripts is None or len(parts) < 2 or parts[-1] not in {"json", "txt"}:
@@ -102,7 +110,9 @@ async def _ask(
     asked = _request(request, body, path=tuple(path), kind=kind)
     try:
         async with asyncio.timeout(config.script_timeout_s):
-            reply = await scripts.request(app, file, asked)
+            reply = await polls.outcome(scripts.request(app, file, asked))
+    except StoppedError:
+        return _response(refusal(503, "the collector is about to stop"))
     except TimeoutError:
         text = f"the script {file} did not answer within {config.script_timeout_s:g} s"
         return _response(refusal(503, text))
