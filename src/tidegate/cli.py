@@ -250,7 +250,7 @@ def _errors_told() -> Iterator[None]:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}:
             raise
         click.echo(f"tidegate: output cannot be written: {error.strerror}", err=True)
-        sys.stdout = None  # type: ignore[assignment] # what it still holds cannot be written either
+        sys.stdout = None  # what it still holds cannot be written either
         sys.exit(1)
 
 
