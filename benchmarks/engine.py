@@ -18,17 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from tidegate.data import prefixes
+from tidegate.apps.kernels import prepare_kernels
 from tidegate.data.batch import Column, DatagramBatch, FlowBatch
 from tidegate.data.fields import FIELDS, FieldRef
-from tidegate.engine import engine, source_kernels, table_kernels, text_kernels
 from tidegate.engine.definition import Statistic
 from tidegate.engine.engine import Engine, EngineConfig
 from tidegate.engine.lookups import Lookups
 from tidegate.engine.rows import Items, Rows
 from tidegate.engine.syntax import parse_definition, parse_threshold
 from tidegate.engine.table import FlowTable, Shape
-from tidegate.kernel import F64, U64, Flags, compile_kernels
+from tidegate.kernel import F64, U64, Flags
 
 ROWS = 4096  # of a batch
 BATCHES = 20
@@ -36,9 +35,6 @@ MILLION = 1_000_000
 ADDRESSES = 1 << 24
 MAPPED = np.uint64(0xFFFF << 32)
 START_NS = 1_700_000_000_000_000_000
-KERNELS = (
-    table_kernels.KERNELS + text_kernels.KERNELS + source_kernels.KERNELS + engine.KERNELS + prefixes.KERNELS
-)  # fmt: skip
 
 FOUR_COLUMNS = {"f0": {"keys": "ipsource,ipdestination,tcpsourceport,tcpdestinationport", "value": "bytes"}}
 DDOS = {
@@ -58,8 +54,7 @@ METHOD = f"random columns, {ADDRESSES} addresses, batches of {ROWS}, processor t
 
 def run() -> list[dict[str, Any]]:
     """Return the figures; takes about half a minute."""
-    for _ in compile_kernels(KERNELS):
-        pass
+    prepare_kernels(lambda _name, _done, _total: None)
     one, ten = _nanoseconds(FOUR_COLUMNS, limited=False), _nanoseconds(DDOS, limited=True)
     seconds, share, grown = _flood()
     flood = "one table of 2^18 keys, 1.05 M samples of random keys, one percent of them of one key"
@@ -217,8 +212,7 @@ def _in_process(question: str) -> float:
 
 def _memory() -> float:
     """Return the megabytes that one million keys of four columns add."""
-    for _ in compile_kernels(KERNELS):
-        pass
+    prepare_kernels(lambda _name, _done, _total: None)
     rng = np.random.default_rng(3)
     _table(1 << 10).add(_random_rows(rng, 10, 0.0, 1.0))
     before = _resident()

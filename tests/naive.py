@@ -206,7 +206,7 @@ def evaluate_filter(filter_expr: FilterExpr | None, row: Row, env: Env) -> bool:
         case Compare(lhs, op, values):
             text = evaluate_expr(lhs, row, env)
             equal = any(equals(lhs, text, value) for value in values)
-            matched = text is not None and any(re.fullmatch(value, text) for value in values)
+            matched = text is not None and any(re.fullmatch(value, text, re.DOTALL) for value in values)
             return {Op.EQUAL: equal, Op.NOT_EQUAL: not equal, Op.MATCH: matched, Op.NOT_MATCH: not matched}[op]
         case _:
             assert_never(filter_expr)

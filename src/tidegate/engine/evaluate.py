@@ -77,6 +77,7 @@ class Memos:
     def __init__(self) -> None:
         self._memos: dict[object, Memo] = {}
         self._wanted: dict[tuple[Form, bool, tuple[str, ...]], Wanted] = {}
+        self._patterns: dict[tuple[str, ...], tuple[Pattern, ...]] = {}
 
     def of(self, node: object) -> Memo:
         """Return the memory of an expression or comparison."""
@@ -89,10 +90,17 @@ class Memos:
             self._wanted[place] = wanted(form, wanted_texts, texts, exact=exact)
         return self._wanted[place]
 
+    def patterns(self, texts: tuple[str, ...]) -> tuple[Pattern, ...]:
+        """Return the regular expressions of a comparison, compiled at its first batch."""
+        if texts not in self._patterns:
+            self._patterns[texts] = tuple(Pattern(text) for text in texts)
+        return self._patterns[texts]
+
     def forget(self) -> None:
         """Forget everything, when definitions or lookups have changed."""
         self._memos.clear()
         self._wanted.clear()
+        self._patterns.clear()
 
 
 class Evaluation:
@@ -150,7 +158,7 @@ class Evaluation:
         return found | ~value.known if "null" in sought.texts else found
 
     def _matches(self, compare: Compare, value: Value) -> Flags:
-        patterns = [Pattern(pattern) for pattern in compare.values]
+        patterns = self._memos.patterns(compare.values)
 
         def matched(parts: list[str]) -> str | None:
             return "" if any(pattern.matches(parts[0]) for pattern in patterns) else None

@@ -1,4 +1,4 @@
-"""A script's answer to a request as it goes to the client (section 9.6 of the REST reference), live and in tests.
+"""A script's answer to a request as it goes to the client, live and in tests.
 
 None is 204, anything asked for as `txt` is plain text, else it is JSON; a text that is an object or array in JSON goes
 as it is. No web framework is needed here, so that a script's tests need none.
