@@ -1,4 +1,4 @@
-"""Requests to a script's own paths (section 9.6): what its handler gets, and what becomes of what it raises.
+"""Requests to a script's own paths: what its handler gets, and what becomes of what it raises.
 
 An `HttpError` is its status; any other exception is 500, its text goes to the log, not to the client. What becomes of
 what a handler returns is in `tidegate.web.answers`.
