@@ -30,7 +30,7 @@ from tidegate.wire.sflow.samples import (
 )
 from tidegate.wire.sflow.xdr import write_address, write_struct
 
-__all__ = ["encode_datagram"]
+__all__ = ["encode_datagram", "encode_sample"]
 
 Tags = dict[type[msgspec.Struct], Tag]
 
@@ -47,6 +47,13 @@ def encode_datagram(datagram: Datagram) -> bytes:
         writer.u32(word)
     for sample in datagram.samples:
         _write_sample(writer, sample)
+    return writer.bytes()
+
+
+def encode_sample(sample: Sample) -> bytes:
+    """Return the octets of one sample, tag and length included; `EncodeError` where a value does not fit."""
+    writer = Writer()
+    _write_sample(writer, sample)
     return writer.bytes()
 
 

@@ -1,0 +1,144 @@
+"""From sampled packets to flow samples: sequence numbers, pools and drops of every data source, and sub-sampling.
+
+In go batches of packets, as rows (`wire/netlink/rows.py`), and the interfaces there are; out come picks
+(`wire/sflow/pack.py`). Each interface is a data source of type 0; packets of which no interface is known are those of
+source 0:0, all ports as one. Sources keep their numbers as long as their interface is there under the same name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from tidegate.agent.sampling_kernels import NONE, SEVERAL, Book, Direction, Group, Kept, account
+from tidegate.agent.shedding import Shedding
+from tidegate.kernel import I64, U8
+from tidegate.wire.netlink.rows import Row
+from tidegate.wire.sflow.pack import Pick
+
+__all__ = ["KnownInterface", "Sampler"]
+
+_GROUPS = 256
+_EXPANDED_FROM = 1 << 24  # ifIndex that a compact sample has no room for
+
+
+class KnownInterface(msgspec.Struct, frozen=True):
+    """What the sampler needs to know of an interface."""
+
+    index: int
+    name: str
+    layer: int = 0  # what its packets begin with: 2 a MAC header, 3 a network header, 0 not known
+    least: int = 0  # packets that a sample is to stand for at least; 0: as the kernel has it
+
+
+class Sampler:
+    """The books of all groups and data sources; one thread's."""
+
+    def __init__(self, *, seed: int, most_samples: int, rate_untold: int = 1) -> None:
+        self._groups = np.zeros((_GROUPS, len(Group)), np.int64)
+        self._counts = np.zeros(1, np.int64)
+        self._books = np.zeros((16, len(Book)), np.int64)
+        self._slots: dict[tuple[int, str], int] = {}
+        self._free = list(range(15, 0, -1))  # the first is for what is not known
+        self._random = np.array([seed | 1], np.uint64)
+        self._tally = np.zeros(len(Kept), np.int64)
+        self._shedding = Shedding(most_samples)
+        self._known: dict[int, KnownInterface] = {}
+        self._rate_untold = rate_untold
+        self.set_interfaces(())
+
+    def set_limits(self, *, most_samples: int, rate_untold: int) -> None:
+        """Change how many samples a second are sent at most, and the rate of packets that tell none."""
+        self._shedding.most = most_samples
+        self._rate_untold = rate_untold
+
+    def set_groups(self, directions: Mapping[int, Direction]) -> None:
+        """Tell what groups mean; of others each packet tells."""
+        for place in range(int(self._counts[0])):
+            self._groups[place, Group.DIRECTION] = directions.get(int(self._groups[place, Group.NUMBER]), Direction.TOLD)
+        for number, direction in directions.items():
+            place = self._place(number)
+            if place is not None:
+                self._groups[place, Group.DIRECTION] = direction
+
+    def set_interfaces(self, known: Sequence[KnownInterface]) -> None:
+        """Replace the interfaces there are; data sources of those that are gone are forgotten."""
+        ordered = sorted(known, key=lambda one: one.index)
+        self._known = {one.index: one for one in ordered}
+        wanted = {(one.index, one.name) for one in ordered}
+        for key in [key for key in self._slots if key not in wanted]:
+            self._free.append(self._slots.pop(key))
+        self._numbers = np.array([one.index for one in ordered], np.int64)
+        self._low_halves = np.full(1 << 16, NONE, np.int32)
+        self._about = np.zeros((len(ordered), 2), np.int64)
+        for place, one in enumerate(ordered):
+            low = one.index & 0xFFFF
+            self._low_halves[low] = place if self._low_halves[low] == NONE else SEVERAL
+            self._about[place] = one.layer, self._slot(one)
+
+    def learn(self, rows: I64, count: int) -> None:
+        """Take every interface that packets name for one that there is: for recordings, which have no list of them."""
+        seen = set(np.unique(rows[:count, [Row.INPUT, Row.OUTPUT]]).tolist()) - {-1, 0}
+        fresh = [KnownInterface(index, "") for index in sorted(seen - self._known.keys())]
+        if fresh:
+            self.set_interfaces([*self._known.values(), *fresh])
+
+    def charge(self, group: int, drops: int) -> None:
+        """Enter packets of a group that were sampled and lost; the group's next packet tells of them."""
+        place = self._place(group)
+        if place is not None:
+            self._groups[place, Group.PENDING] += drops
+            self._tally[Kept.LOST] += drops
+
+    def step(self, data: U8, rows: I64, count: int, now_ns: int) -> I64:
+        """Book packets that were read up to now (monotonic) and return picks (n, Pick); `rows` may be changed."""
+        every = self._shedding.step(count, now_ns)
+        picks = np.empty((count, len(Pick)), np.int64)
+        picked = account(
+            data, rows, count, self._groups, self._counts, self._numbers, self._low_halves, self._about, self._books,
+            self._rate_untold, every, self._random, picks, self._tally,
+        )  # fmt: skip
+        return picks[:picked]
+
+    @property
+    def every(self) -> int:
+        """Packets that stand for one that is taken, by load."""
+        return self._shedding.every
+
+    @property
+    def needs_expanded(self) -> bool:
+        """Whether an interface has a number that compact samples cannot hold."""
+        return len(self._numbers) > 0 and int(self._numbers[-1]) >= _EXPANDED_FROM
+
+    def statistics(self) -> dict[str, int]:
+        """Return what became of packets so far."""
+        return {kept.name.lower(): int(self._tally[kept]) for kept in Kept}
+
+    def _place(self, number: int) -> int | None:
+        used = int(self._counts[0])
+        found = np.flatnonzero(self._groups[:used, Group.NUMBER] == number)
+        if len(found):
+            return int(found[0])
+        if used == _GROUPS:
+            return None
+        self._groups[used] = 0
+        self._groups[used, Group.NUMBER], self._groups[used, Group.LAST] = number, -1
+        self._groups[used, Group.DIRECTION] = Direction.TOLD
+        self._counts[0] += 1
+        return used
+
+    def _slot(self, interface: KnownInterface) -> int:
+        key = (interface.index, interface.name)
+        slot = self._slots.get(key)
+        if slot is None:
+            if not self._free:
+                size = len(self._books)
+                self._books = np.concatenate([self._books, np.zeros_like(self._books)])
+                self._free = list(range(2 * size - 1, size - 1, -1))
+            slot = self._slots[key] = self._free.pop()
+            self._books[slot] = 0
+            self._books[slot, Book.INDEX] = interface.index
+        self._books[slot, Book.LEAST] = interface.least
+        return slot

@@ -1,0 +1,42 @@
+"""Columns of a packet that the kernel sampled, whichever way it told, and what became of its messages."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+__all__ = ["Row", "Told"]
+
+
+class Row(IntEnum):
+    """Columns of a sampled packet's row, 64-bit integers; -1 where it was not told."""
+
+    GROUP = 0  # what `SEQUENCE` counts in
+    SEQUENCE = 1
+    INPUT = 2  # ifIndex
+    OUTPUT = 3  # ifIndex
+    NARROW = 4  # 1: the two are the low 16 bits of theirs
+    EGRESS = 5  # 1: sampled on the way out, 0: on the way in
+    RATE = 6  # 1 in so many packets; 0: not told
+    LENGTH = 7  # octets of the frame, without its FCS, or of the packet where there is no MAC header
+    PROTOCOL = 8  # EtherType
+    TIME = 9  # nanoseconds since 1970 UTC
+    QUEUE = 10  # number of the output queue
+    OCCUPANCY = 11  # octets in it
+    DELAY = 12  # nanoseconds the packet spent in the device
+    TUNNEL = 13  # first octet of the attributes of the tunnel, and where they end
+    TUNNEL_END = 14
+    TAG = 15  # TPID << 16 | TCI of the VLAN tag that was taken off
+    MAC = 16  # first octet of a MAC header that stands apart, and its octets
+    MAC_LENGTH = 17
+    DATA = 18  # first octet of the packet, and how many there are
+    DATA_LENGTH = 19
+    LAYER = 20  # of the packet's first octet: 2 a MAC header, 3 a network header
+
+
+class Told(IntEnum):
+    """What became of a message; the names label counters."""
+
+    SAMPLES = 0  # a row
+    OTHER = 1  # of another family, or none about a packet
+    BROKEN = 2  # does not fit what was received, or one of its attributes does not fit it
+    INCOMPLETE = 3  # a sample without group, data, size or rate

@@ -1,0 +1,62 @@
+"""Received netlink messages to rows of sampled packets: one kernel over many messages.
+
+In go datagrams as they came from a netlink socket, of one message or several; out comes a row a sampled packet. What a
+message says is read by `psample.py` and `nflog.py`. A message that does not fit its datagram ends the reading of that
+datagram, and is counted; so is every message that gives no row.
+"""
+
+from __future__ import annotations
+
+from tidegate.kernel import I64, U8, kernel
+from tidegate.octets import ne16, ne32
+from tidegate.wire.netlink.nflog import NFLOG, fill_nflog
+from tidegate.wire.netlink.psample import fill_psample
+from tidegate.wire.netlink.rows import Told
+
+__all__ = ["KERNELS", "read_samples"]
+
+_SAMPLES, _OTHER, _BROKEN = int(Told.SAMPLES), int(Told.OTHER), int(Told.BROKEN)
+_NONE = -1
+_FIRST_TYPE = 16  # NLMSG_MIN_TYPE: numbers below are netlink's own
+
+
+@kernel("Tuple((i8,i8,i8))(Array(u1,1,'C',readonly=True), i8[::1], i8[::1], i8, i8, i8, i8[:,::1], i8[::1])")
+def read_samples(  # noqa: PLR0913, PLR0917 - a kernel's arguments are its arrays
+    data: U8, offset: I64, length: I64, family: int, datagram: int, skip: int, rows: I64, tally: I64
+) -> tuple[int, int, int]:
+    """Read messages from octet `skip` of a datagram on, until `rows` is full or there are no more.
+
+    `family` is the message type to read, 0 any that is no control message: `NFLOG`, else it is taken for psample. `rows`
+    is (n, Row), `tally` (Told,) is added to. Returned are the number of rows, and the datagram and octet to go on from: their number where all is read.
+    """
+    count = 0
+    while datagram < offset.size:
+        at = offset[datagram] + skip
+        end = offset[datagram] + length[datagram]
+        while at + 16 <= end:
+            if count == rows.shape[0]:
+                return count, datagram, at - offset[datagram]
+            size, kind = ne32(data, at), ne16(data, at + 4)
+            if size < 16 or at + size > end:
+                break
+            told = _OTHER
+            if kind < _FIRST_TYPE:  # such as the DONE that closes a batch
+                told = _NONE
+            elif family not in (0, kind):  # noqa: PLR6201 - numba knows tuples
+                pass
+            elif kind == NFLOG:
+                told = fill_nflog(data, at + 16, at + size, rows, count)
+            else:
+                told = fill_psample(data, at + 16, at + size, rows, count)
+            if told != _NONE:
+                tally[told] += 1
+            count += 1 if told == _SAMPLES else 0
+            at += (size + 3) & ~3
+        if at < end:
+            tally[_BROKEN] += 1
+        datagram += 1
+        skip = 0
+    return count, datagram, 0
+
+
+KERNELS = (read_samples,)
