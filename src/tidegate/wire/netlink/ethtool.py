@@ -1,7 +1,7 @@
 """The generic netlink family `ethtool`: speed and duplex of ports, and the standard statistics of their drivers.
 
-In go bodies of answers, out come link modes and statistics; and bodies of requests. A number that a driver does not have
-is None. A dump answers for all interfaces that can tell; a request for one that cannot is refused (EOPNOTSUPP).
+In go answers, out come link modes and statistics; and bodies of requests. A number that a driver does not have is None.
+A dump answers for all interfaces that can tell; a request for one that cannot is refused (EOPNOTSUPP).
 
 Answers for: Documentation/networking/ethtool-netlink.rst (LINKMODES_GET since Linux 5.6, STATS_GET since 5.13).
 """
@@ -17,7 +17,16 @@ from tidegate.errors import DecodeError
 from tidegate.wire.netlink.genl import genl_body
 from tidegate.wire.netlink.message import Message, attribute, attributes, first_attributes, nested, uint_of
 
-__all__ = ["FAMILY", "Duplex", "EthernetStats", "LinkMode", "link_modes_body", "read_link_mode", "read_stats", "stats_body"]
+__all__ = [
+    "FAMILY",
+    "Duplex",
+    "EthernetStats",
+    "LinkMode",
+    "link_modes_body",
+    "read_link_mode",
+    "read_stats",
+    "stats_body",
+]
 
 FAMILY = "ethtool"
 _VERSION = 1
@@ -87,7 +96,9 @@ def link_modes_body(index: int = 0) -> bytes:
 
 def stats_body(index: int = 0) -> bytes:
     """Return the body of a request for the standard statistics of one interface, or of a dump for all."""
-    groups = nested(3, attribute(1, b""), attribute(2, struct.pack("=I", 4)), attribute(4, struct.pack("=I", _ALL_GROUPS)))
+    groups = nested(
+        3, attribute(1, b""), attribute(2, struct.pack("=I", 4)), attribute(4, struct.pack("=I", _ALL_GROUPS))
+    )
     return genl_body(_STATS_GET, _VERSION, _request_header(2, index), groups)
 
 
@@ -100,7 +111,7 @@ def read_link_mode(message: Message) -> tuple[int, LinkMode]:
 
 
 def read_stats(message: Message) -> tuple[int, EthernetStats | None]:
-    """Return index and statistics of the interface that an answer is about, None where it has no number; `DecodeError`."""
+    """Return index and statistics of the interface that an answer is about, None where it has none; `DecodeError`."""
     found: dict[str, int] = {}
     told = _told(message)
     for kind, group in attributes(message.body, _HEADER):
@@ -128,6 +139,9 @@ def _group(octets: bytes) -> dict[str, int]:
     names = _GROUPS.get(uint_of(first_attributes(octets).get(2), 1 << 32), ())
     found: dict[str, int] = {}
     for kind, stat in attributes(octets):
-        if kind == 4:  # ETHTOOL_A_STATS_GRP_STAT: its inner type is the number of the statistic, 0 included
-            found |= {names[number]: uint_of(value) for number, value in attributes(stat) if number < len(names)}
+        if kind != 4:  # ETHTOOL_A_STATS_GRP_STAT
+            continue
+        for number, value in attributes(stat):  # types are the numbers of statistics, 0 included; padding is empty
+            if value and number < len(names):
+                found[names[number]] = uint_of(value)
     return found

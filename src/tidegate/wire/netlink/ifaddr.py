@@ -43,7 +43,7 @@ class AddressFlags(IntFlag):
 
 
 class InterfaceAddress(msgspec.Struct, frozen=True):
-    """An address of an interface: 4 or 16 octets, with its prefix length and its scope (0 global, 253 link, 254 host)."""
+    """An address of an interface: 4 or 16 octets, with prefix length and scope (0 global, 253 link, 254 host)."""
 
     index: int
     address: bytes

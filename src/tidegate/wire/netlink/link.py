@@ -1,8 +1,8 @@
 """Network interfaces: what is asked of the kernel, and what its messages say of each.
 
-In go the bodies of RTM_NEWLINK, RTM_DELLINK and RTM_NEWSTATS messages; out come links with their counters, and bodies of
-requests. Messages of an interface's bridge side and the scraps that wireless extensions send under the same type are no
-links: readers return None for them. Nothing here asks what an interface is to sFlow.
+In go RTM_NEWLINK, RTM_DELLINK and RTM_NEWSTATS messages; out come links with their counters, and bodies of requests.
+Messages of an interface's bridge side and the scraps that wireless extensions send under the same type are no links:
+readers return None for them. What an interface is to sFlow is not asked here.
 
 Answers for: rtnetlink(7), linux/if_link.h, linux/if_bonding.h (AD information, BOND_XSTATS_3AD).
 """
@@ -108,7 +108,8 @@ class BondInfo(msgspec.Struct, frozen=True):
 
     mode: int = 0
     actor_system: bytes = b""  # as configured; told to CAP_NET_ADMIN only
-    partner: bytes = b""
+    partner: bytes = b""  # of the active aggregator, as is the next
+    aggregator: int = 0
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -263,4 +264,4 @@ def _member(told: dict[int, bytes]) -> BondMember:
 
 def _bond(told: dict[int, bytes]) -> BondInfo:
     info = first_attributes(told.get(23, b""))
-    return BondInfo(uint_of(told.get(1)), told.get(26, b""), info.get(5, b""))
+    return BondInfo(uint_of(told.get(1)), told.get(26, b""), info.get(5, b""), uint_of(info.get(1)))
