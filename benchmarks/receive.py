@@ -133,7 +133,7 @@ def take_bare(sock: socket.socket, traffic: Callable[[], None]) -> tuple[int, in
 
     def loop() -> None:
         receiving = Receiving(SLOTS)  # for its memory; the call is made without what `Receiving` does around it
-        headers = receiving._words  # noqa: SLF001 - see above
+        headers = receiving.headers
         headers[:, [0, 1, 4, 5]] = 0  # neither source addresses nor control data
         call, address, descriptor = receiving._call, headers.ctypes.data, sock.fileno()  # noqa: SLF001 - see above
         try:

@@ -39,7 +39,7 @@ class Datagrams:
 
     def __init__(self, form: DatagramForm, *, started_ns: int) -> None:
         self._started_ns = started_ns
-        self._sequence = 0
+        self.sequence = 0
         self._done: list[Block] = []
         self._since_ns = 0
         self._places = np.zeros(_ATTRIBUTES, np.int64)
@@ -131,14 +131,14 @@ class Datagrams:
         at = len(self._head)
         uptime = (now_ns - self._started_ns) // 1_000_000
         words = np.empty((full, 3), ">u4")
-        words[:, 0] = (self._sequence + 1 + np.arange(full)) & 0xFFFFFFFF
+        words[:, 0] = (self.sequence + 1 + np.arange(full)) & 0xFFFFFFFF
         words[:, 1] = uptime & 0xFFFFFFFF
         words[:, 2] = samples
         data = self._out[:full].copy()
         data[:, :at] = self._head
         data[:, at : at + 12] = words.view(np.uint8)
         self._done.append(_block(data, octets.copy()))
-        self._sequence += full
+        self.sequence += full
         if self._state[Open.SAMPLES]:
             self._out[0] = self._out[full]
         self._state[Open.SLOT] = 0

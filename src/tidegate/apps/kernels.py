@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tidegate.agent import sampling_kernels
 from tidegate.data import prefixes
 from tidegate.engine import engine, key_kernels, source_kernels, table_kernels, text_kernels
 from tidegate.io import mmsg
 from tidegate.kernel import compile_kernels
 from tidegate.wire.capture import frames, unwrap
-from tidegate.wire.sflow import columns
+from tidegate.wire.netlink import samples
+from tidegate.wire.sflow import columns, pack
 
-__all__ = ["ALL_KERNELS", "prepare_kernels"]
+__all__ = ["AGENT_KERNELS", "ALL_KERNELS", "prepare_kernels"]
 
+AGENT_KERNELS: tuple[Callable[..., Any], ...] = (
+    *samples.KERNELS,
+    *sampling_kernels.KERNELS,
+    *pack.KERNELS,
+    *mmsg.KERNELS,
+)
 ALL_KERNELS: tuple[Callable[..., Any], ...] = (
+    *AGENT_KERNELS,
     *columns.KERNELS,
     *prefixes.KERNELS,
     *text_kernels.KERNELS,
@@ -22,7 +31,6 @@ ALL_KERNELS: tuple[Callable[..., Any], ...] = (
     *table_kernels.KERNELS,
     *source_kernels.KERNELS,
     *engine.KERNELS,
-    *mmsg.KERNELS,
     *frames.KERNELS,
     *unwrap.KERNELS,
 )

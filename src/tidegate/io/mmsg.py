@@ -23,13 +23,14 @@ import numpy as np
 from tidegate.data.block import Block
 from tidegate.kernel import I32, I64, U8, U64, kernel
 
-__all__ = ["KERNELS", "SO_TIMESTAMPNS", "Receiving", "Sending", "has_mmsg"]
+__all__ = ["CONTROL", "CONTROL_LENGTH_AT", "KERNELS", "LENGTH_AT", "NAME", "NAME_LENGTH_AT", "SO_TIMESTAMPNS"]
+__all__ += ["Receiving", "Sending", "has_mmsg"]
 
 SO_TIMESTAMPNS = 35  # asm-generic/socket.h; the number is also the type of the control message
 SLOT = 2048  # octets received without touching the overflow: an Ethernet MTU and some
 _OVERFLOW = 65536 - SLOT
-_CONTROL = 64  # CMSG_SPACE(16) = 32 for the time, the rest is room to spare
-_NAME = 32  # sockaddr_in6 is 28
+CONTROL = 96  # CMSG_SPACE(16) = 32 for the time, CMSG_SPACE(20) = 40 of packet sockets, the rest is room to spare
+NAME = 32  # sockaddr_in6 is 28
 _MMSGHDR = np.dtype(
     [
         ("name", "u8"),
@@ -46,8 +47,8 @@ _MMSGHDR = np.dtype(
     ]
 )
 # Where fields of a header are: in words of 64 bits the first, in words of 32 bits the others.
-_CONTROL_LENGTH_AT = 5
-_NAME_LENGTH_AT, _FLAGS_AT, _LENGTH_AT = 2, 12, 14
+CONTROL_LENGTH_AT = 5
+NAME_LENGTH_AT, FLAGS_AT, LENGTH_AT = 2, 12, 14
 _TRUNCATED = int(socket.MSG_TRUNC)
 _IOVEC = np.dtype([("base", "u8"), ("length", "u8")])
 
@@ -94,14 +95,14 @@ def read_headers(  # noqa: C901, PLR0913, PLR0917 - a kernel: arrays in, arrays 
     """
     summary[:] = 0
     for i in range(columns.shape[1]):
-        length = np.int64(header_halves[i, _LENGTH_AT])
+        length = np.int64(header_halves[i, LENGTH_AT])
         columns[0, i] = length
         summary[0] = max(summary[0], length)
-        if header_halves[i, _FLAGS_AT] & _TRUNCATED:
+        if header_halves[i, FLAGS_AT] & _TRUNCATED:
             summary[1] += 1
-        control_length = headers[i, _CONTROL_LENGTH_AT]
-        headers[i, _CONTROL_LENGTH_AT] = _CONTROL
-        header_halves[i, _NAME_LENGTH_AT] = _NAME
+        control_length = headers[i, CONTROL_LENGTH_AT]
+        headers[i, CONTROL_LENGTH_AT] = CONTROL
+        header_halves[i, NAME_LENGTH_AT] = NAME
         stamp = -1
         at = 0  # words of 64 bits; struct cmsghdr is a length of one word, then level and type of half a word each
         while 8 * at + 16 <= control_length:
@@ -135,7 +136,11 @@ KERNELS = (read_headers,)
 
 
 class Receiving:
-    """The memory of one receiving socket: room for `size` datagrams of any length."""
+    """The memory of one receiving socket: room for `size` datagrams of any length.
+
+    What the kernel wrote beside payloads can be read until the next call of `receive`: `headers` (in words of 64 bits),
+    `names` (addresses) and `controls` (control data). Who reads it in place of `take` makes the lengths ready again.
+    """
 
     def __init__(self, size: int) -> None:
         call = _libc_function("recvmmsg", 5)
@@ -148,8 +153,8 @@ class Receiving:
         if hasattr(mmap, "MADV_NOHUGEPAGE"):
             self._reserved.madvise(mmap.MADV_NOHUGEPAGE)
         self._overflow = np.frombuffer(self._reserved, np.uint8).reshape(size, _OVERFLOW)
-        self._names = np.zeros((size, _NAME), np.uint8)
-        self._controls = np.zeros((size, _CONTROL // 8), np.int64)
+        self.names = np.zeros((size, NAME), np.uint8)
+        self.controls = np.zeros((size, CONTROL // 8), np.int64)
         pieces = np.zeros((size, 2), _IOVEC)
         rows = np.arange(size, dtype=np.uint64)
         pieces["base"][:, 0] = self._slots.ctypes.data + rows * SLOT
@@ -158,14 +163,14 @@ class Receiving:
         pieces["length"][:, 1] = _OVERFLOW
         self._pieces = pieces
         self._headers = np.zeros(size, _MMSGHDR)
-        self._headers["name"] = self._names.ctypes.data + rows * _NAME
+        self._headers["name"] = self.names.ctypes.data + rows * NAME
         self._headers["pieces"] = pieces.ctypes.data + rows * (2 * _IOVEC.itemsize)
         self._headers["piece_count"] = 2
-        self._headers["control"] = self._controls.ctypes.data + rows * _CONTROL
+        self._headers["control"] = self.controls.ctypes.data + rows * CONTROL
         self._address = self._headers.ctypes.data
-        self._words = self._headers.view(np.int64).reshape(size, -1)
-        self._words[:, _CONTROL_LENGTH_AT] = _CONTROL
-        self._words.view(np.int32)[:, _NAME_LENGTH_AT] = _NAME
+        self.headers = self._headers.view(np.int64).reshape(size, -1)
+        self.headers[:, CONTROL_LENGTH_AT] = CONTROL
+        self.headers.view(np.int32)[:, NAME_LENGTH_AT] = NAME
         self._summary = np.zeros(3, np.int64)
 
     def receive(self, descriptor: int) -> int:
@@ -184,18 +189,18 @@ class Receiving:
         columns = np.empty((3, count), np.int64)
         words = np.empty((2, count), np.uint64)
         read_headers(
-            self._words,
-            self._words.view(np.int32),
-            self._names,
-            self._controls,
-            self._controls.view(np.int32),
+            self.headers,
+            self.headers.view(np.int32),
+            self.names,
+            self.controls,
+            self.controls.view(np.int32),
             now_ns,
             columns,
             words,
             self._summary,
         )
         longest, truncated, _ = self._summary.tolist()
-        data, offset = self._compact(columns[0], longest)
+        data, offset = self.compact(columns[0], longest)
         block = Block(
             data=data,
             offset=offset,
@@ -207,7 +212,7 @@ class Receiving:
         )
         return block, truncated
 
-    def _compact(self, lengths: I64, longest: int) -> tuple[U8, I64]:
+    def compact(self, lengths: I64, longest: int) -> tuple[U8, I64]:
         """Copy the payloads out: rows as wide as the longest, and large datagrams after them."""
         count = len(lengths)
         width = min((longest + 63) & ~63, SLOT)  # whole cache lines

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ["Row", "Told"]
+import msgspec
+
+from tidegate.kernel import I64, U8
+
+__all__ = ["Packets", "Row", "Told"]
 
 
 class Row(IntEnum):
@@ -40,3 +44,11 @@ class Told(IntEnum):
     OTHER = 1  # of another family, or none about a packet
     BROKEN = 2  # does not fit what was received, or one of its attributes does not fit it
     INCOMPLETE = 3  # a sample without group, data, size or rate
+
+
+class Packets(msgspec.Struct, frozen=True, eq=False):
+    """A batch of sampled packets: rows (`count` of them count, Row) that point to octets."""
+
+    data: U8
+    rows: I64
+    count: int

@@ -7,16 +7,22 @@ datagram, and is counted; so is every message that gives no row.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import numpy as np
+
+from tidegate.data.block import Block
 from tidegate.kernel import I64, U8, kernel
 from tidegate.octets import ne16, ne32
 from tidegate.wire.netlink.nflog import NFLOG, fill_nflog
 from tidegate.wire.netlink.psample import fill_psample
-from tidegate.wire.netlink.rows import Told
+from tidegate.wire.netlink.rows import Packets, Row, Told
 
-__all__ = ["KERNELS", "read_samples"]
+__all__ = ["KERNELS", "SampleReader", "read_samples"]
 
 _SAMPLES, _OTHER, _BROKEN = int(Told.SAMPLES), int(Told.OTHER), int(Told.BROKEN)
 _NONE = -1
+_ROWS = 1024
 _FIRST_TYPE = 16  # NLMSG_MIN_TYPE: numbers below are netlink's own
 
 
@@ -26,8 +32,8 @@ def read_samples(  # noqa: PLR0913, PLR0917 - a kernel's arguments are its array
 ) -> tuple[int, int, int]:
     """Read messages from octet `skip` of a datagram on, until `rows` is full or there are no more.
 
-    `family` is the message type to read, 0 any that is no control message: `NFLOG`, else it is taken for psample. `rows`
-    is (n, Row), `tally` (Told,) is added to. Returned are the number of rows, and the datagram and octet to go on from: their number where all is read.
+    `family` is the message type to read: `NFLOG`, or that of psample, which 0 takes all others for. `rows` is (n, Row),
+    `tally` (Told,) is added to. Returned are the number of rows, and the datagram and octet to go on from: their number where all is read.
     """
     count = 0
     while datagram < offset.size:
@@ -42,11 +48,10 @@ def read_samples(  # noqa: PLR0913, PLR0917 - a kernel's arguments are its array
             told = _OTHER
             if kind < _FIRST_TYPE:  # such as the DONE that closes a batch
                 told = _NONE
-            elif family not in (0, kind):  # noqa: PLR6201 - numba knows tuples
-                pass
             elif kind == NFLOG:
-                told = fill_nflog(data, at + 16, at + size, rows, count)
-            else:
+                if family == NFLOG:
+                    told = fill_nflog(data, at + 16, at + size, rows, count)
+            elif family in (0, kind):  # noqa: PLR6201 - numba knows tuples
                 told = fill_psample(data, at + 16, at + size, rows, count)
             if told != _NONE:
                 tally[told] += 1
@@ -60,3 +65,26 @@ def read_samples(  # noqa: PLR0913, PLR0917 - a kernel's arguments are its array
 
 
 KERNELS = (read_samples,)
+
+
+class SampleReader:
+    """Reads blocks of messages of one family, see `read_samples`, and counts what became of them."""
+
+    def __init__(self, family: int) -> None:
+        self.family = family
+        self._tally = np.zeros(len(Told), np.int64)
+
+    def read(self, block: Block) -> Iterator[Packets]:
+        """Yield the sampled packets of received datagrams, in batches of bounded size."""
+        datagram = skip = 0
+        while datagram < len(block):
+            rows = np.empty((_ROWS, len(Row)), np.int64)
+            count, datagram, skip = read_samples(
+                block.data, block.offset, block.length, self.family, datagram, skip, rows, self._tally
+            )
+            if count:
+                yield Packets(block.data, rows, count)
+
+    def told(self) -> dict[str, int]:
+        """Return how many messages became what."""
+        return {told.name.lower(): int(self._tally[told]) for told in Told}

@@ -13,10 +13,10 @@ from __future__ import annotations
 from enum import IntEnum
 
 from tidegate.kernel import I64, U8, inline, kernel
-from tidegate.octets import copy_octets, be16, be32, ne16, put_be32, put_be64
+from tidegate.octets import be16, be32, copy_octets, ne16, put_be32, put_be64
 from tidegate.wire.netlink.rows import Row
 
-__all__ = ["KERNELS", "PADDED_FCS", "Form", "Open", "Pick", "pack_flow_samples"]
+__all__ = ["KERNELS", "Form", "Open", "Pick", "pack_flow_samples"]
 
 
 class Pick(IntEnum):

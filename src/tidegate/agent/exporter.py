@@ -1,0 +1,153 @@
+"""The agent's core: packets, alerts and counters in, datagrams out.
+
+In go batches of sampled packets, messages of the drop monitor and records of counters, each with the moment it was
+read, on a clock that never goes back; out come blocks of datagrams when they are due. Nothing here waits or sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from tidegate.agent.config import AgentConfig, Source
+from tidegate.agent.datagrams import DatagramForm, Datagrams
+from tidegate.agent.discards import Discards, Station
+from tidegate.agent.sampler import KnownInterface, Sampler
+from tidegate.agent.sampling_kernels import Direction
+from tidegate.data.block import Block
+from tidegate.wire.netlink.message import Message
+from tidegate.wire.netlink.rows import Packets
+from tidegate.wire.sflow.encode import encode_sample
+from tidegate.wire.sflow.samples import CountersSample, DataSource, DiscardedPacket
+
+__all__ = ["Exporter"]
+
+_WORD = 0xFFFFFFFF
+_COMPACT = 1 << 24  # index that a compact data source has no room for
+
+
+class Exporter:
+    """Sampler, limits and open datagrams of one agent; one thread's. `source` is where its packets come from."""
+
+    def __init__(
+        self, config: AgentConfig, *, source: Source, agent_address: bytes, seed: int, started_ns: int
+    ) -> None:
+        self._source = source
+        self.sampler = Sampler(seed=seed, most_samples=config.most_samples, rate_untold=config.nflog.rate)
+        self.sampler.set_groups(_directions(config, self._source))
+        self.discards = Discards(per_second=config.discards.per_second, header_octets=config.header_octets)
+        self._datagrams = Datagrams(_form(config, agent_address, expanded=False), started_ns=started_ns)
+        self._counters_sequence: dict[tuple[int, int, str], int] = {}
+
+    def configure(self, config: AgentConfig, *, agent_address: bytes, now_ns: int) -> list[Block]:
+        """Take another configuration; what was waiting is returned in the former form."""
+        waiting = self._datagrams.take(now_ns, all_of_them=True)
+        self.sampler.set_limits(most_samples=config.most_samples, rate_untold=config.nflog.rate)
+        self.sampler.set_groups(_directions(config, self._source))
+        self.discards.set_limits(per_second=config.discards.per_second, header_octets=config.header_octets)
+        self._datagrams.set_form(_form(config, agent_address, expanded=self._datagrams.form.expanded))
+        return waiting
+
+    def set_interfaces(self, known: Sequence[KnownInterface], now_ns: int) -> list[Block]:
+        """Replace the interfaces there are; what was waiting is returned where all must change to expanded samples."""
+        self.sampler.set_interfaces(known)
+        here = {(0, one.index, one.name) for one in known}
+        for key in [key for key in self._counters_sequence if key[0] == 0 and key not in here]:
+            del self._counters_sequence[key]
+        return self._widen(now_ns) if self.sampler.needs_expanded else []
+
+    def packets(self, packets: Packets, now_ns: int) -> None:
+        """Take a batch of packets."""
+        picks = self.sampler.step(packets.data, packets.rows, packets.count, now_ns)
+        self._datagrams.add_flows(packets.data, packets.rows, picks, now_ns)
+
+    def learn(self, packets: Packets) -> None:
+        """Take the interfaces that packets name for known: for recordings."""
+        self.sampler.learn(packets.rows, packets.count)
+        if self.sampler.needs_expanded:
+            self._widen(0)
+
+    def alerts(
+        self, messages: Iterable[Message], now_ns: int, *, stations: Mapping[int, Station] | None = None
+    ) -> list[DiscardedPacket]:
+        """Take messages of the drop monitor; return what they became."""
+        discarded = self.discards.step(messages, now_ns, stations=stations)
+        for sample in discarded:
+            self._datagrams.add(encode_sample(sample), now_ns)
+        return discarded
+
+    def counters(self, source: DataSource, name: str, records: Sequence[msgspec.Struct], now_ns: int) -> None:
+        """Take a reading of a data source's counters, in as many samples as it needs; `name` tells sources apart."""
+        key = (source.type, source.index, name)
+        waiting = list(records)
+        while waiting:
+            count = len(waiting)
+            sequence = (self._counters_sequence.get(key, 0) + 1) & _WORD
+            while True:
+                octets = encode_sample(
+                    CountersSample(
+                        sequence_number=sequence,
+                        source_id=source,
+                        records=tuple(waiting[:count]),
+                        expanded=self._datagrams.form.expanded,
+                    )
+                )
+                if len(octets) <= self._datagrams.room or count == 1:
+                    break
+                count -= 1
+            self._counters_sequence[key] = sequence
+            self._datagrams.add(octets, now_ns)
+            waiting = waiting[count:]
+
+    def deadline(self) -> int | None:
+        """Return when `take` has something at the latest, None where nothing waits."""
+        return self._datagrams.deadline()
+
+    def take(self, now_ns: int, *, all_of_them: bool = False) -> list[Block]:
+        """Return the datagrams that are due."""
+        return self._datagrams.take(now_ns, all_of_them=all_of_them)
+
+    def statistics(self) -> dict[str, int]:
+        """Return counts since the start."""
+        return {
+            **{f"packets_{name}": count for name, count in self.sampler.statistics().items()},
+            "sub_sampling": self.sampler.every,
+            "discards_suppressed_or_lost": self.discards.drops,
+            "discards_ignored": self.discards.ignored,
+            "discards_broken": self.discards.broken,
+            "samples": self._datagrams.samples,
+            "datagrams": self._datagrams.sequence,
+        }
+
+    def _widen(self, now_ns: int) -> list[Block]:
+        """Go over to expanded samples, for good: an agent uses one encoding."""
+        form = self._datagrams.form
+        if form.expanded:
+            return []
+        waiting = self._datagrams.take(now_ns, all_of_them=True)
+        self._datagrams.set_form(msgspec.structs.replace(form, expanded=True))
+        return waiting
+
+
+def _form(config: AgentConfig, agent_address: bytes, *, expanded: bool) -> DatagramForm:
+    return DatagramForm(
+        agent_address=agent_address,
+        sub_agent=config.sub_agent,
+        header_octets=config.header_octets,
+        datagram_octets=config.datagram_octets,
+        delay_ns=config.delay_ms * 1_000_000,
+        expanded=expanded,
+    )
+
+
+def _directions(config: AgentConfig, source: Source) -> dict[int, Direction]:
+    """Return what groups of psample mean; packets of the other sources tell it themselves."""
+    if source is not Source.PSAMPLE:
+        return {}
+    named = config.psample
+    return {
+        **dict.fromkeys(named.ingress_groups, Direction.INGRESS),
+        **dict.fromkeys(named.egress_groups, Direction.EGRESS),
+        **dict.fromkeys(named.ignored_groups, Direction.IGNORED),
+    }

@@ -1,0 +1,141 @@
+"""Netlink sockets that the kernel sends sampled packets to: psample's multicast group, groups of NFLOG.
+
+A batch of datagrams a system call. What did not fit the socket's buffer the kernel tells once (ENOBUFS), and the gap in
+the samples' own numbers says how many; reading goes on.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Sequence
+
+from tidegate.errors import SourceError
+from tidegate.io.clock import Clock
+from tidegate.io.mmsg import Receiving
+from tidegate.io.netlink import GENERIC, NETFILTER, Netlink, find_family
+from tidegate.wire.netlink import psample
+from tidegate.wire.netlink.message import Flags, Kind, encode_message, read_answer, split_messages
+from tidegate.wire.netlink.nflog import CONFIG, NFLOG, bind_body
+from tidegate.wire.netlink.rows import Packets
+from tidegate.wire.netlink.samples import SampleReader
+
+__all__ = ["SampleSocket", "open_nflog", "open_psample", "psample_family"]
+
+_SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
+_SO_RCVBUFFORCE = 33
+_BUFFER = 8 << 20
+_BATCH = 256
+_AT_ONCE = 32  # packets that NFLOG may hold back; after a hundredth of a second it sends them anyhow
+
+
+class SampleSocket:
+    """A source of sampled packets."""
+
+    def __init__(self, sock: socket.socket, family: int, clock: Clock) -> None:
+        self._socket = sock
+        self._clock = clock
+        self._receiving = Receiving(_BATCH)
+        self._reader = SampleReader(family)
+        self.family = family
+        self.overflows = 0
+
+    def fileno(self) -> int:
+        """Return what to wait for."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Close the socket; the kernel ends what was joined."""
+        self._socket.close()
+
+    def read(self) -> list[Packets]:
+        """Return the packets that wait, up to a batch of datagrams."""
+        try:
+            count = self._receiving.receive(self.fileno())
+        except BlockingIOError:
+            return []
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            self.overflows += 1
+            return []
+        block, _ = self._receiving.take(count, self._clock.time_ns())
+        return list(self._reader.read(block))
+
+    def lost(self) -> int:
+        """Return 0: losses show in the numbers of the samples."""
+        return 0
+
+    def told(self) -> dict[str, int]:
+        """Return how many messages became what."""
+        return {**self._reader.told(), "overflows": self.overflows}
+
+
+def psample_family() -> tuple[int, int] | None:
+    """Return message type and multicast group of psample, None where the kernel does not have it now."""
+    with Netlink(GENERIC) as generic:
+        family = find_family(generic, psample.FAMILY)
+    if family is None or psample.MULTICAST_GROUP not in family.groups:
+        return None
+    return family.id, family.groups[psample.MULTICAST_GROUP]
+
+
+def open_psample(clock: Clock) -> SampleSocket:
+    """Join psample; `SourceError` where the kernel has none or forbids it."""
+    found = psample_family()
+    if found is None:
+        raise SourceError("psample", "the kernel does not have it: load the module with `modprobe psample`")
+    sock = _socket(GENERIC)
+    try:
+        sock.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, found[1])
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EPERM:
+            raise SourceError("psample", "joining it needs CAP_NET_ADMIN: run as root, or as the systemd unit does") from None
+        raise SourceError("psample", f"cannot be joined: {error.strerror}") from None
+    return SampleSocket(sock, found[0], clock)
+
+
+def open_nflog(groups: Sequence[int], clock: Clock, *, octets: int) -> SampleSocket:
+    """Join groups of NFLOG; `SourceError` where the kernel forbids it or another program has one of them."""
+    try:
+        sock = _socket(NETFILTER)
+    except OSError as error:
+        raise SourceError("NFLOG", f"no such socket here: {error.strerror}; load the module nfnetlink_log") from None
+    for number, group in enumerate(groups, 1):
+        try:
+            _configure(sock, number, bind_body(group, copy=octets, at_once=_AT_ONCE))
+        except OSError as error:
+            sock.close()
+            raise SourceError(f"NFLOG group {group}", _nflog_reason(error)) from None
+    return SampleSocket(sock, NFLOG, clock)
+
+
+def _socket(protocol: int) -> socket.socket:
+    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+    except OSError:  # needs CAP_NET_ADMIN
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+    sock.bind((0, 0))
+    return sock
+
+
+def _configure(sock: socket.socket, number: int, body: bytes) -> None:
+    """Send a request on a socket that packets may come to already; those that come before the answer are left out."""
+    sock.send(encode_message(CONFIG, Flags.REQUEST | Flags.ACK, number, body))
+    while True:
+        for message in split_messages(sock.recv(1 << 16)):
+            if message.type == Kind.ERROR and message.sequence == number:
+                answer = read_answer(message)
+                if answer.errno:
+                    raise OSError(answer.errno, answer.text or errno.errorcode.get(answer.errno, ""))
+                return
+
+
+def _nflog_reason(error: OSError) -> str:
+    if error.errno == errno.EPERM:
+        return "joining it needs CAP_NET_ADMIN: run as root, or as the systemd unit does"
+    if error.errno == errno.EBUSY:
+        return "another program has joined it: choose another group, in the rules too"
+    return f"cannot be joined: {error.strerror}"
