@@ -235,7 +235,7 @@ def read_lacp(message: Message) -> LacpCounters | None:
         bond = first_attributes(told.get(kind, b"")).get(2, b"")  # LINK_XSTATS_TYPE_BOND
         counts = first_attributes(first_attributes(bond).get(1, b""))
         if counts:
-            return LacpCounters(*(uint_of(counts.get(number)) for number in range(1, 10)))
+            return LacpCounters(*(uint_of(counts.get(number)) for number in range(9)))  # from 0, as few others do
     return None
 
 
