@@ -6,8 +6,8 @@ sends; and the other way round for the answers to dumps. Nothing here knows what
 A filter that samples ends with `continue`, not with `pipe`, which is tc's own default: after `pipe` the kernel asks no
 filter behind this one, so that sampling would switch off the users' own rules (seen on Linux 6.1).
 
-Answers for: RFC 3549 sections 2.3.2 and 3.1.3, linux/rtnetlink.h (tcmsg, tcamsg), pkt_sched.h (clsact), pkt_cls.h (matchall, action
-cookies), tc_act/tc_sample.h.
+Answers for: RFC 3549 section 3.1.3, linux/rtnetlink.h (tcmsg, tcamsg), pkt_sched.h (clsact), pkt_cls.h (matchall,
+action cookies), tc_act/tc_sample.h.
 """
 
 from __future__ import annotations
@@ -18,9 +18,19 @@ from enum import IntEnum, IntFlag
 import msgspec
 
 from tidegate.errors import DecodeError, EncodeError
-from tidegate.wire.netlink.message import ORDER, Message, attribute, attributes, first_attributes, nested, text_of, uint_of
+from tidegate.wire.netlink.message import (
+    ORDER,
+    Message,
+    attribute,
+    attributes,
+    first_attributes,
+    nested,
+    text_of,
+    uint_of,
+)
 
 __all__ = [
+    "CONTINUE",
     "COOKIE_OCTETS",
     "Filter",
     "FilterFlags",
@@ -29,6 +39,7 @@ __all__ = [
     "SampleAction",
     "Sampling",
     "TcRequest",
+    "TcState",
     "clsact_body",
     "filter_body",
     "filters_body",
@@ -46,7 +57,7 @@ _ACTION = struct.Struct("=IIiii")  # tc_gen: index, capabilities, control action
 _CLSACT_HANDLE, _CLSACT_PARENT = 0xFFFF0000, 0xFFFFFFF1
 _ALL_PROTOCOLS = int.from_bytes(b"\x00\x03", ORDER)  # ETH_P_ALL, big-endian within a number of the host's
 _MATCHALL = b"matchall\0"
-_CONTINUE = -1  # TC_ACT_UNSPEC: ask the next filter
+CONTINUE = -1  # TC_ACT_UNSPEC: ask the next filter
 _KIND, _OPTIONS, _CHAIN, _INGRESS_BLOCK, _EGRESS_BLOCK = 1, 2, 11, 13, 14  # TCA_
 _MATCHALL_ACTIONS, _MATCHALL_FLAGS = 2, 3
 _ACTION_KIND, _ACTION_OPTIONS, _ACTION_COOKIE = 1, 2, 6
@@ -75,6 +86,7 @@ class Hook(IntEnum):
 class FilterFlags(IntFlag):
     """Where a filter is to work, and where the kernel says that it does."""
 
+    NONE = 0
     SKIP_HW = 1
     SKIP_SW = 2
     IN_HW = 4
@@ -111,7 +123,7 @@ class Filter(msgspec.Struct, frozen=True):
     pref: int
     handle: int
     kind: str
-    flags: FilterFlags = FilterFlags(0)
+    flags: FilterFlags = FilterFlags.NONE
     sample: SampleAction | None = None
 
 
@@ -124,6 +136,14 @@ class Qdisc(msgspec.Struct, frozen=True):
     parent: int
     ingress_block: int = 0
     egress_block: int = 0
+
+
+class TcState(msgspec.Struct, frozen=True):
+    """What hangs on the interfaces of a network namespace: qdiscs of all, filters where there is a hook for them."""
+
+    qdiscs: tuple[Qdisc, ...] = ()
+    filters: tuple[Filter, ...] = ()
+    names: dict[int, str] = {}
 
 
 def qdiscs_body() -> bytes:
@@ -149,9 +169,9 @@ def filter_body(ifindex: int, hook: Hook, *, pref: int, handle: int) -> bytes:
 
 
 def sample_filter_body(
-    ifindex: int, hook: Hook, sampling: Sampling, *, pref: int, flags: FilterFlags = FilterFlags(0)
+    ifindex: int, hook: Hook, sampling: Sampling, *, pref: int, flags: FilterFlags = FilterFlags.NONE
 ) -> bytes:
-    """Return the body that adds a `matchall` filter with one sampling action; `EncodeError` where a number does not fit."""
+    """Return the body that adds a `matchall` filter with one sampling action; `EncodeError`."""
     info = _fitting("preference", pref, 0xFFFF, least=1) << 16 | _ALL_PROTOCOLS
     options = attribute(_MATCHALL_ACTIONS, _actions(sampling, index=0))
     if flags:
@@ -214,7 +234,7 @@ def _sample(options: dict[int, bytes], cookie: bytes) -> SampleAction:
 
 def _actions(sampling: Sampling, *, index: int) -> bytes:
     """Return a list of one action, as `tc` writes it: the order of attributes is its own."""
-    options = attribute(_PARAMETERS, _ACTION.pack(index, 0, _CONTINUE, 0, 0))
+    options = attribute(_PARAMETERS, _ACTION.pack(index, 0, CONTINUE, 0, 0))
     options += _u32(_RATE, _fitting("sampling rate", sampling.rate, 0xFFFFFFFF, least=1))
     options += _u32(_GROUP, _fitting("psample group", sampling.group, 0xFFFFFFFF))
     if sampling.trunc:

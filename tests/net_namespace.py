@@ -1,0 +1,72 @@
+"""Tests that have a network namespace to themselves: it lives as long as the thread that the test runs in."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import struct
+import subprocess
+import threading
+from collections.abc import Callable
+from typing import ParamSpec
+
+import pytest
+
+P = ParamSpec("P")
+_CLONE_NEWNET = 0x40000000
+_CAP_NET_ADMIN = 12
+_CAPABILITY_VERSION_3 = 0x20080522
+
+
+def in_namespace(test: Callable[P, None]) -> Callable[P, None]:
+    """Run a test, with the commands that it starts, in a new network namespace; skip it where this is not root."""
+
+    @pytest.mark.netns
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        if os.geteuid() != 0:
+            pytest.skip("network namespaces need root")
+        errors: list[BaseException] = []
+
+        def enter() -> None:
+            try:
+                _check(_libc().unshare(_CLONE_NEWNET), "unshare")
+                test(*args, **kwargs)
+            except BaseException as error:  # noqa: BLE001 - it is raised again in the test's own thread
+                errors.append(error)
+
+        thread = threading.Thread(target=enter, name=test.__name__)
+        thread.start()
+        thread.join()
+        if errors:
+            raise errors[0]
+
+    return run
+
+
+def shell(script: str) -> str:
+    """Run commands, each of which must succeed, and return what they print."""
+    done = subprocess.run(["sh", "-ec", script], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, f"{script}: {done.stderr}"
+    return done.stdout
+
+
+def drop_net_admin() -> None:
+    """Give up CAP_NET_ADMIN, in this thread alone and until it ends."""
+    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    held = ctypes.create_string_buffer(24)
+    _check(_libc().capget(header, held), "capget")
+    words = list(struct.unpack("=6I", held.raw))
+    words[0] &= ~(1 << _CAP_NET_ADMIN)
+    words[1] &= ~(1 << _CAP_NET_ADMIN)
+    _check(_libc().capset(header, struct.pack("=6I", *words)), "capset")
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result:
+        raise OSError(ctypes.get_errno(), f"{what}: {os.strerror(ctypes.get_errno())}")
