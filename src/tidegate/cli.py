@@ -13,7 +13,9 @@ import click
 import msgspec
 
 from tidegate import __version__
+from tidegate.agent.config import AgentConfig
 from tidegate.apps import questions, tables
+from tidegate.apps.agent_replay import Recorded
 from tidegate.apps.tables import Column
 from tidegate.errors import TidegateError
 from tidegate.io.client import Client
@@ -104,6 +106,82 @@ def _speed(text: str) -> float | None:
     if not 0 < speed < float("inf"):
         raise click.BadParameter(f"{text!r} is neither max nor a number above 0", param_hint="--speed")
     return speed
+
+
+@cli.command()
+@click.option("--config", "config_path", type=_FILE, help="Configuration file (TOML); its section [agent] is read.")
+@click.option("--hsflowd", type=_FILE, help="Host sFlow's hsflowd.conf or hsflowd.auto, in place of --config.")
+@click.option("--collector", "collectors", multiple=True, help="Address, or address:port, to send to; may be repeated.")
+@click.option("--interface", "interfaces", multiple=True, help="Interface or pattern to sample; may be repeated.")
+@click.option("--source", help="auto, psample, nflog, packet or none; of a recording: psample, nflog or dropmon.")
+@click.option("--setup", type=click.Choice(["tc", "nft"]), help="Install sampling in the kernel, and remove it at the end.")
+@click.option("--sampling", type=click.IntRange(0), help="1 in N packets; by the speed of the interface where not given.")
+@click.option("--polling", type=click.IntRange(0, 300), help="Seconds between readings of counters; 0 for none.")
+@click.option("--agent-address", help="The agent address, or the interface that has it.")
+@click.option("--discards", is_flag=True, help="Tell of packets that the kernel drops, with reasons.")
+@click.option("--print", "show", is_flag=True, help="Show samples as text.")
+@click.option("--replay", "recording", type=_FILE, help="Read recorded netlink messages in place of the kernel's.")
+@click.option("--output", type=_FILE, help="The capture file that --replay writes.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
+def agent(  # noqa: PLR0913 - click's options
+    config_path: Path | None,
+    hsflowd: Path | None,
+    recording: Path | None,
+    output: Path | None,
+    log_level: str,
+    *,
+    show: bool,
+    **flags: Any,
+) -> None:
+    """Sample the packets of this machine and read its counters: sFlow to the collectors.
+
+    With --replay: recorded netlink messages to the datagrams that the agent would send.
+    """
+    from tidegate.apps.agent_config import AgentFlags, agent_config, replay_kind
+    from tidegate.apps.kernels import AGENT_KERNELS
+    from tidegate.apps.terminal import compile_with_progress, set_up_log
+
+    set_up_log(log_level)
+    if recording is not None:
+        kind = replay_kind(flags.pop("source"))
+    config = agent_config(config_path, hsflowd, AgentFlags(**flags))
+    compile_with_progress(AGENT_KERNELS)
+    if recording is not None:
+        _replay_recording(recording, kind, config, output=output, show=show)
+    else:
+        _run_agent(config, lambda: agent_config(config_path, hsflowd, AgentFlags(**flags)), show=show)
+
+
+def _run_agent(config: AgentConfig, load: Callable[[], AgentConfig], *, show: bool) -> None:
+    import asyncio
+
+    from tidegate.apps.agent import Agent, run_agent
+    from tidegate.apps.agent_print import DatagramPrinter
+    from tidegate.io.clock import SystemClock
+
+    printer = DatagramPrinter()
+
+    def ready(running: Agent) -> None:
+        printer.names = running.names
+        for line in running.describe():
+            click.echo(line, err=True)
+
+    sent = printer if show else lambda _: None
+    asyncio.run(run_agent(config, clock=SystemClock(), load=load, ready=ready, sent=sent))
+
+
+def _replay_recording(
+    recording: Path, kind: Recorded, config: AgentConfig, *, output: Path | None, show: bool
+) -> None:
+    from tidegate.apps.agent_print import DatagramPrinter
+    from tidegate.apps.agent_replay import describe_replayed, replay_recording
+
+    if output is None and not show:
+        raise click.UsageError("--replay needs --output FILE.pcap, or --print")
+    sent = DatagramPrinter() if show else lambda _: None
+    result = replay_recording(recording, kind, config, output=output, sent=sent)
+    click.echo(describe_replayed(result), err=True)
+    sys.exit(1 if result.damage else 0)
 
 
 @cli.command()

@@ -6,11 +6,12 @@ that tell none come at the moment of the one before. Interfaces are those that t
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import BinaryIO
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from tidegate.agent.config import AgentConfig, Source
 from tidegate.agent.exporter import Exporter
 from tidegate.data.block import Block, block_of
-from tidegate.errors import DecodeError, SourceError
+from tidegate.errors import ConfigError, DecodeError, SourceError
 from tidegate.wire.capture.write import Endpoint, pcap_header, pcap_record
 from tidegate.wire.netlink.dropmon import is_packet_alert, read_alert
 from tidegate.wire.netlink.message import Message, split_messages
@@ -26,10 +27,13 @@ from tidegate.wire.netlink.nflog import NFLOG
 from tidegate.wire.netlink.rows import Packets, Row
 from tidegate.wire.netlink.samples import SampleReader
 
-__all__ = ["Recorded", "ReplayedAgent", "replay_recording"]
+__all__ = ["Recorded", "ReplayedAgent", "describe_replayed", "replay_recording"]
+
+T = TypeVar("T")
 
 _MOST_OCTETS = 1 << 31
 _PORT = 6343
+_ADDRESS = "127.0.0.1"  # the agent's, where none is configured: the recording may be of another machine
 _LATEST_NS = (1 << 32) * 1_000_000_000 - 1  # a pcap file has 32 bits for seconds
 
 
@@ -51,23 +55,51 @@ class ReplayedAgent(msgspec.Struct, frozen=True):
 
 
 def replay_recording(
-    recording: Path, kind: Recorded, config: AgentConfig, *, agent_address: str, output: Path
+    recording: Path,
+    kind: Recorded,
+    config: AgentConfig,
+    *,
+    output: Path | None,
+    sent: Callable[[Sequence[Block]], object] = lambda _: None,
 ) -> ReplayedAgent:
-    """Read a recording and write the capture; `SourceError` where a file cannot be read or written."""
+    """Read a recording and write the capture, if one is wanted; `sent` hears of all blocks of datagrams.
+
+    `SourceError` where a file cannot be read or written, `ConfigError` where the agent address is an interface's.
+    """
     octets = _read(recording)
-    address = ipaddress.ip_address(agent_address).packed
-    exporter = Exporter(config, source=_SOURCES[kind], agent_address=address, seed=1, started_ns=0)
     try:
-        with output.open("wb") as out:
-            writing = _Writing(out, config, agent_address)
-            if kind is Recorded.DROPMON:
-                told, damage = _replay_alerts(octets, exporter, writing)
-            else:
-                family = NFLOG if kind is Recorded.NFLOG else 0
-                told, damage = _replay_packets(octets, family, exporter, writing)
-    except OSError as error:
-        raise SourceError(str(output), f"cannot be written: {error.strerror}") from None
+        address = ipaddress.ip_address(config.address or _ADDRESS).packed
+    except ValueError:
+        raise ConfigError("agent.address", f"{config.address!r} is no address; a replay needs one, or none") from None
+    exporter = Exporter(config, source=_SOURCES[kind], agent_address=address, seed=1, started_ns=0)
+    with _opened(output) as out:
+        writing = _Writing(out, config, address, sent)
+        if kind is Recorded.DROPMON:
+            told, damage = _replay_alerts(octets, exporter, writing)
+        else:
+            family = NFLOG if kind is Recorded.NFLOG else 0
+            told, damage = _replay_packets(octets, family, exporter, writing)
     return ReplayedAgent(told, exporter.statistics(), writing.datagrams, damage)
+
+
+@contextlib.contextmanager
+def _opened(output: Path | None) -> Iterator[Callable[[bytes], object]]:
+    """Give what writes to a file, or nowhere; `SourceError` where the file cannot be written."""
+    if output is None:
+        yield lambda _: None
+        return
+
+    def tried(action: Callable[[], T]) -> T:
+        try:
+            return action()
+        except OSError as error:
+            raise SourceError(str(output), f"cannot be written: {error.strerror}") from None
+
+    out = tried(lambda: output.open("wb"))
+    try:
+        yield lambda octets: tried(lambda: out.write(octets))
+    finally:
+        tried(out.close)
 
 
 _SOURCES = {Recorded.PSAMPLE: Source.PSAMPLE, Recorded.NFLOG: Source.NFLOG, Recorded.DROPMON: Source.NONE}
@@ -76,13 +108,20 @@ _SOURCES = {Recorded.PSAMPLE: Source.PSAMPLE, Recorded.NFLOG: Source.NFLOG, Reco
 class _Writing:
     """The capture, and the clock of the recording."""
 
-    def __init__(self, out: BinaryIO, config: AgentConfig, agent_address: str) -> None:
+    def __init__(
+        self,
+        out: Callable[[bytes], object],
+        config: AgentConfig,
+        agent_address: bytes,
+        sent: Callable[[Sequence[Block]], object],
+    ) -> None:
         self._out = out
+        self._sent = sent
         self._source, self._target = _endpoints(config, agent_address)
         self._first_ns: int | None = None
         self.now_ns = 0
         self.datagrams = 0
-        out.write(pcap_header())
+        out(pcap_header())
 
     def arrive(self, time_ns: int) -> int:
         """Enter the moment that a message tells (wall clock) and return it on a clock that never goes back."""
@@ -92,13 +131,14 @@ class _Writing:
             self.now_ns = max(self.now_ns, min(time_ns, _LATEST_NS) - self._first_ns)
         return self.now_ns
 
-    def write(self, blocks: Iterable[Block], now_ns: int) -> None:
+    def write(self, blocks: Sequence[Block], now_ns: int) -> None:
+        self._sent(blocks)
         for block in blocks:
             for row in range(len(block)):
                 start = int(block.offset[row])
                 payload = block.data[start : start + int(block.length[row])].tobytes()
                 wall_ns = (self._first_ns or 0) + now_ns
-                self._out.write(pcap_record(payload, wall_ns, source=self._source, target=self._target))
+                self._out(pcap_record(payload, wall_ns, source=self._source, target=self._target))
                 self.datagrams += 1
 
     def write_due(self, exporter: Exporter, now_ns: int) -> None:
@@ -108,13 +148,23 @@ class _Writing:
             self.write(exporter.take(deadline), deadline)
 
 
-def _endpoints(config: AgentConfig, agent_address: str) -> tuple[Endpoint, Endpoint]:
+def describe_replayed(result: ReplayedAgent) -> str:
+    """Return one line for the user."""
+    messages = ", ".join(f"{count} {name}" for name, count in result.messages.items() if count) or "nothing"
+    lost = result.statistics["packets_lost"] + result.statistics["discards_suppressed_or_lost"]
+    line = f"{messages}; {result.statistics['samples']} samples in {result.datagrams} datagrams, {lost} drops"
+    return f"{line}; {result.damage}" if result.damage else line
+
+
+def _endpoints(config: AgentConfig, agent_address: bytes) -> tuple[Endpoint, Endpoint]:
     """Return from where to where the datagrams go: to the first collector, else to this machine."""
     source = ipaddress.ip_address(agent_address)
     target = ipaddress.ip_address("127.0.0.1" if source.version == 4 else "::1")
     port = _PORT
     if config.collectors:
-        target, port = ipaddress.ip_address(config.collectors[0].address), config.collectors[0].port
+        port = config.collectors[0].port
+        with contextlib.suppress(ValueError):  # a name
+            target = ipaddress.ip_address(config.collectors[0].address)
     if target.version != source.version:
         source = ipaddress.ip_address("::" if target.version == 6 else "0.0.0.0")  # noqa: S104 - written, not listened on
     return Endpoint(source.packed, _PORT), Endpoint(target.packed, port)

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from tidegate.agent.config import AgentConfig
 from tidegate.engine.engine import EngineConfig
 from tidegate.engine.scanner import nearest
 from tidegate.engine.syntax import parse_definition, parse_group, parse_map, parse_threshold
@@ -113,6 +114,7 @@ class Config(_Section, frozen=True):
     geo: GeoConfig = GeoConfig()
     rest: RestText = RestText()
     bgp: BgpConfig = BgpConfig()
+    agent: AgentConfig = AgentConfig()
     scripts: tuple[ScriptText, ...] = ()
     store: str = ""  # folder of what scripts remember; empty: they forget at the end
     events_kept: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 10_000  # and as many flow records

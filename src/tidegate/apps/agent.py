@@ -1,0 +1,369 @@
+"""`tidegate agent`: sources, counters, the exporter and the collectors, joined on one event loop.
+
+A socket that becomes readable is read until it is empty, and then left alone for some milliseconds, so that under load a
+batch holds many packets. The exporter turns batches into datagrams; what is due is sent to every collector. Counters are
+read when `Polling` says so, interfaces are followed as the kernel tells of them. Nothing on this loop waits for anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from tidegate.agent.address import choose_address, keep, parse_preferences
+from tidegate.agent.config import AgentConfig, Setup, Source
+from tidegate.agent.exporter import Exporter
+from tidegate.agent.polling import Polling
+from tidegate.agent.ports import Port, check_rates, known_interfaces, ports_of
+from tidegate.apps.agent_interfaces import Interfaces
+from tidegate.apps.agent_setup import KernelSetup
+from tidegate.apps.agent_sources import PacketSource, PacketSources, chosen_source
+from tidegate.data.block import Block
+from tidegate.errors import SourceError, TidegateError
+from tidegate.io.clock import Clock
+from tidegate.io.collectors import CollectorSocket, Target
+from tidegate.io.drop_monitor import DropMonitor
+from tidegate.wire.netlink.dropmon import Which
+
+__all__ = ["Agent", "AgentStatus", "run_agent"]
+
+_LOG = logging.getLogger(__name__)
+_SECOND_NS = 1_000_000_000
+_REST_S = 0.004  # between two looks at a socket
+_MOST_BATCHES = 32  # of one look, so that nothing else waits long
+_MOST_ALERTS = 2000
+_TICK_S = 1.0
+_STATUS_S = 10
+
+
+class AgentStatus(msgspec.Struct, frozen=True):
+    """Own counters, as the status file has them."""
+
+    agent_address: str
+    uptime_s: float
+    source: str
+    interfaces: dict[str, int]  # sampled, and 1 in how many
+    counts: dict[str, int]
+    sources: dict[str, object]
+    collectors: list[dict[str, object]]
+    problems: dict[str, str]
+
+
+class Agent:
+    """One running agent. `sent` hears of every block of datagrams."""
+
+    def __init__(
+        self, config: AgentConfig, clock: Clock, *, sent: Callable[[Sequence[Block]], object] = lambda _: None
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._sent = sent
+        self._seed = int.from_bytes(os.urandom(8), "big") >> 1
+        self._started_ns = clock.monotonic_ns()
+        self._stack = contextlib.ExitStack()
+        self._collectors: list[CollectorSocket] = []
+        self._address = b""
+        self._resting: dict[int, asyncio.TimerHandle] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._ticks = 0
+        self._ports: tuple[Port, ...] = ()
+        self._monitor: DropMonitor | None = None
+
+    @contextlib.contextmanager
+    def run(self) -> Iterator[None]:
+        """Sample and send until the block ends; `SourceError` and `ConfigError` where something cannot start."""
+        with self._stack:
+            self._start()
+            try:
+                yield
+            finally:
+                self._stop()
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """The interfaces that are sampled."""
+        return self._ports
+
+    def names(self) -> dict[int, str]:
+        """Return the interfaces there are, by ifIndex."""
+        return {index: link.name for index, link in self._interfaces.now.items()}
+
+    def describe(self) -> list[str]:
+        """Return what a user wants to know at the start."""
+        lines = [f"agent {_text(self._address)}, packets from {self._sources.source.value}"]
+        if self._sources.source is Source.PACKET or self._config.setup is not Setup.NONE:
+            lines.append("sampling " + (", ".join(f"{port.name} 1 in {port.rate}" for port in self._ports) or "nothing"))
+        lines += [f"sFlow to {one.target}" for one in self._collectors] or ["no collector: nothing is sent"]
+        return lines
+
+    def status(self) -> AgentStatus:
+        """Return the counters."""
+        now_ns = self._clock.monotonic_ns()
+        sources = self._sources.statistics()
+        if self._monitor is not None:
+            sources["drop_monitor"] = {"overflows": self._monitor.overflows, "passive": self._monitor.passive}
+        return AgentStatus(
+            agent_address=_text(self._address),
+            uptime_s=(now_ns - self._started_ns) / _SECOND_NS,
+            source=self._sources.source.value,
+            interfaces={port.name: port.rate for port in self._ports},
+            counts=self._exporter.statistics(),
+            sources=sources,
+            collectors=[msgspec.to_builtins(one.statistics()) for one in self._collectors],
+            problems=dict(self._sources.problems),
+        )
+
+    def reload(self, config: AgentConfig) -> None:
+        """Take another configuration; sockets, numbers and counts that it leaves alone go on as they are."""
+        check_rates(config)
+        source = chosen_source(config, has_samplers=self._setup.has_samplers)
+        if source is not self._sources.source or config.setup is not self._config.setup:
+            _LOG.warning("where packets come from changes at the next start only")
+            config = msgspec.structs.replace(config, source=self._config.source, setup=self._config.setup)
+        now_ns = self._clock.monotonic_ns()
+        self._config = config
+        self._choose_address()
+        self._send(self._exporter.configure(config, agent_address=self._address, now_ns=now_ns))
+        self._open_collectors()
+        self._polling.set_interval(config.polling_s * _SECOND_NS, now_ns)
+        self._interfaces.read_all(now_ns)
+        self._follow_interfaces()
+        self._arm()
+
+    def _start(self) -> None:
+        config = self._config
+        check_rates(config)
+        self._loop = asyncio.get_running_loop()
+        self._interfaces = Interfaces()
+        self._stack.callback(self._interfaces.close)
+        self._setup = KernelSetup(config.setup)
+        self._stack.callback(self._setup.close)
+        source = chosen_source(config, has_samplers=self._setup.has_samplers)
+        self._sources = PacketSources(source, self._clock, added=self._watch, removed=self._unwatch)
+        self._stack.callback(self._sources.close)
+        self._choose_address()
+        if not self._address:
+            raise SourceError("agent.address", "this machine has no usable address: set one, or name an interface")
+        self._exporter = Exporter(
+            config, source=source, agent_address=self._address, seed=self._seed, started_ns=self._started_ns
+        )
+        self._polling = Polling(config.polling_s * _SECOND_NS, seed=self._seed)
+        self._open_collectors()
+        self._stack.callback(self._close_collectors)
+        self._follow_interfaces()
+        self._loop.add_reader(self._interfaces.changes.fileno(), self._changed)
+        self._stack.callback(self._loop.remove_reader, self._interfaces.changes.fileno())
+        self._open_monitor()
+        self._tick()
+
+    def _stop(self) -> None:
+        """Send what waits; sockets and rules are closed and removed by the stack."""
+        for handle in (self._timer, self._tick_handle, *self._resting.values()):
+            if handle is not None:
+                handle.cancel()
+        with contextlib.suppress(TidegateError, OSError):
+            self._send(self._exporter.take(self._clock.monotonic_ns(), all_of_them=True))
+            self._write_status()
+
+    def _choose_address(self) -> None:
+        addresses = self._interfaces.addresses()
+        configured = self._config.address
+        if not configured and self._address and keep(self._address, addresses):
+            return
+        preferences = parse_preferences(self._config.address_prefixes)
+        chosen = choose_address(configured, addresses, self._interfaces.now.values(), preferences=preferences)
+        if chosen and self._address and chosen != self._address:
+            _LOG.warning("the agent address changes from %s to %s", _text(self._address), _text(chosen))
+        self._address = chosen or self._address
+
+    def _open_collectors(self) -> None:
+        wanted = [
+            Target(one.address, one.port, one.local_address, one.interface) for one in self._config.collectors
+        ]
+        kept = {one.target: one for one in self._collectors if one.target in wanted}
+        for one in self._collectors:
+            if one.target not in kept:
+                one.close()
+        self._collectors = [kept.get(target) or CollectorSocket(target, self._clock) for target in wanted]
+
+    def _close_collectors(self) -> None:
+        for one in self._collectors:
+            one.close()
+
+    def _open_monitor(self) -> None:
+        discards = self._config.discards
+        if not discards.enabled:
+            return
+        chosen = ((Which.SOFTWARE, discards.software), (Which.HARDWARE, discards.hardware))
+        which = tuple(one for one, wanted in chosen if wanted)
+        self._monitor = DropMonitor(octets=self._config.header_octets, which=which)
+        self._stack.callback(self._monitor.close)
+        self._loop.add_reader(self._monitor.fileno(), self._read_alerts)
+        self._stack.callback(self._loop.remove_reader, self._monitor.fileno())
+
+    def _changed(self) -> None:
+        """Interfaces came, went or changed."""
+        before = self._address
+        if not self._interfaces.follow(self._clock.monotonic_ns()):
+            return
+        self._choose_address()
+        if self._address != before:
+            now_ns = self._clock.monotonic_ns()
+            self._send(self._exporter.configure(self._config, agent_address=self._address, now_ns=now_ns))
+        self._follow_interfaces()
+        self._arm()
+
+    def _follow_interfaces(self) -> None:
+        now_ns = self._clock.monotonic_ns()
+        config, speeds = self._config, self._interfaces.speeds
+        ours = self._sources.source is Source.PACKET or config.setup is not Setup.NONE
+        known = known_interfaces(self._interfaces.known(now_ns), speeds, config, rates_are_ours=ours)
+        self._send(self._exporter.set_interfaces(known, now_ns))
+        self._ports = ports_of(self._interfaces.now.values(), speeds, config) if ours else ()
+        self._polling.update(self._interfaces.polled(), now_ns)
+        self._sources.update(config, self._ports)
+        self._setup.update(config, self._ports)
+
+    def _watch(self, key: int, source: PacketSource) -> None:
+        self._loop.add_reader(source.fileno(), self._read_packets, key, source)
+
+    def _unwatch(self, source: PacketSource) -> None:
+        self._loop.remove_reader(source.fileno())
+        handle = self._resting.pop(source.fileno(), None)
+        if handle is not None:
+            handle.cancel()
+
+    def _read_packets(self, key: int, source: PacketSource) -> None:
+        now_ns = self._clock.monotonic_ns()
+        for _ in range(_MOST_BATCHES):
+            batches = source.read()
+            if not batches:
+                break
+            if lost := source.lost():
+                self._exporter.sampler.charge(key, lost)
+            for packets in batches:
+                self._exporter.packets(packets, now_ns)
+        self._send(self._exporter.take(now_ns))
+        descriptor = source.fileno()
+        self._loop.remove_reader(descriptor)
+        self._resting[descriptor] = self._loop.call_later(_REST_S, self._rested, key, source)
+        self._arm()
+
+    def _rested(self, key: int, source: PacketSource) -> None:
+        self._resting.pop(source.fileno(), None)
+        self._watch(key, source)
+
+    def _read_alerts(self) -> None:
+        if self._monitor is None:
+            return
+        now_ns = self._clock.monotonic_ns()
+        self._exporter.alerts(self._monitor.read(_MOST_ALERTS), now_ns, stations=self._interfaces.stations())
+        self._arm()
+
+    def _poll(self, now_ns: int) -> None:
+        for polled in self._polling.step(now_ns):
+            reading = self._interfaces.read(polled)
+            if reading is not None:
+                source, records = reading
+                self._exporter.counters(source, polled.name, records, now_ns)
+
+    def _tick(self) -> None:
+        """Once a second: what no event brings about."""
+        self._tick_handle = self._loop.call_later(_TICK_S, self._tick)
+        now_ns = self._clock.monotonic_ns()
+        try:
+            self._sources.check(now_ns)
+            if self._monitor is not None:
+                self._exporter.discards.charge(self._monitor.lost())
+        except (TidegateError, OSError) as error:
+            _LOG.error("%s", error)
+        if self._ticks % _STATUS_S == 0:
+            self._write_status()
+        self._ticks += 1
+        self._arm()
+
+    def _arm(self) -> None:
+        """Wake when the next thing is due."""
+        deadlines = [one for one in (self._exporter.deadline(), self._polling.deadline()) if one is not None]
+        if not deadlines:
+            return
+        at = self._loop.time() + max(min(deadlines) - self._clock.monotonic_ns(), 0) / _SECOND_NS
+        if self._timer is not None:
+            if self._timer_at <= at:
+                return
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = self._loop.call_at(at, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        now_ns = self._clock.monotonic_ns()
+        try:
+            self._poll(now_ns)
+        except OSError as error:
+            _LOG.error("counters cannot be read: %s", error.strerror)
+        self._send(self._exporter.take(now_ns))
+        self._arm()
+
+    def _send(self, blocks: Sequence[Block]) -> None:
+        if not blocks:
+            return
+        for collector in self._collectors:
+            before = collector.problem
+            collector.send(blocks)
+            if collector.problem != before:
+                _LOG.warning("collector %s: %s", collector.target, collector.problem or "reachable again")
+        self._sent(blocks)
+
+    def _write_status(self) -> None:
+        if not self._config.status_file:
+            return
+        path = Path(self._config.status_file)
+        try:
+            fresh = path.with_name(f".{path.name}.new")
+            fresh.write_bytes(msgspec.json.format(msgspec.json.encode(self.status()), indent=2) + b"\n")
+            fresh.replace(path)
+        except OSError as error:
+            _LOG.warning("%s cannot be written: %s", path, error.strerror)
+
+
+async def run_agent(
+    config: AgentConfig,
+    *,
+    clock: Clock,
+    load: Callable[[], AgentConfig],
+    ready: Callable[[Agent], object],
+    sent: Callable[[Sequence[Block]], object] = lambda _: None,
+) -> None:
+    """Run until SIGINT or SIGTERM; SIGHUP loads the configuration again."""
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    agent = Agent(config, clock, sent=sent)
+    with agent.run():
+        loop.add_signal_handler(signal.SIGHUP, _reload, agent, load)
+        ready(agent)
+        await stopping.wait()
+
+
+def _reload(agent: Agent, load: Callable[[], AgentConfig]) -> None:
+    try:
+        agent.reload(load())
+    except TidegateError as error:
+        _LOG.error("the configuration was not loaded again, the former goes on: %s", error)
+    else:
+        _LOG.info("the configuration was loaded again: %s", "; ".join(agent.describe()))
+
+
+def _text(address: bytes) -> str:
+    return str(ipaddress.ip_address(address)) if address else ""

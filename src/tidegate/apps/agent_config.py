@@ -1,0 +1,83 @@
+"""The agent's configuration: a file of ours or of Host sFlow's, and what the command line says on top."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from tidegate.agent.config import AgentConfig, CollectorConfig, DiscardsConfig, Setup, Source
+from tidegate.apps.agent_replay import Recorded
+from tidegate.apps.config import load_config
+from tidegate.errors import ConfigError
+
+__all__ = ["AgentFlags", "agent_config", "replay_kind"]
+
+_LOG = logging.getLogger(__name__)
+_PORT = 6343
+E = TypeVar("E", Source, Recorded)
+
+
+class AgentFlags(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line says; None and empty where it says nothing."""
+
+    collectors: tuple[str, ...] = ()
+    interfaces: tuple[str, ...] = ()
+    source: str | None = None
+    setup: str | None = None
+    sampling: int | None = None
+    polling: int | None = None
+    agent_address: str | None = None
+    discards: bool = False
+
+
+def agent_config(path: Path | None, hsflowd: Path | None, flags: AgentFlags) -> AgentConfig:
+    """Return what the agent is to do; `ConfigError` and `SourceError` where that cannot be."""
+    if path is not None and hsflowd is not None:
+        raise ConfigError("--hsflowd", "give one file: this, or --config")
+    config = load_hsflowd(hsflowd) if hsflowd is not None else load_config(path).agent
+    said: dict[str, Any] = {
+        "collectors": tuple(_collector(text) for text in flags.collectors) or None,
+        "interfaces": flags.interfaces or None,
+        "source": None if flags.source is None else _one_of(Source, flags.source),
+        "setup": None if flags.setup is None else Setup(flags.setup),
+        "sampling": flags.sampling,
+        "polling_s": flags.polling,
+        "address": flags.agent_address,
+        "discards": msgspec.structs.replace(config.discards, enabled=True) if flags.discards else None,
+    }
+    return msgspec.structs.replace(config, **{name: value for name, value in said.items() if value is not None})
+
+
+def replay_kind(text: str | None) -> Recorded:
+    """Return whose messages a recording holds; `ConfigError` where nobody says."""
+    if text is None:
+        raise ConfigError("--source", f"say what the recording holds: {', '.join(one.value for one in Recorded)}")
+    return _one_of(Recorded, text)
+
+
+def _one_of(kind: type[E], text: str) -> E:
+    try:
+        return kind(text)
+    except ValueError:
+        raise ConfigError("--source", f"{text!r} is none of {', '.join(one.value for one in kind)}") from None
+
+
+def _collector(text: str) -> CollectorConfig:
+    """Read ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT; an IPv6 address without brackets has no port."""
+    address, port = text, ""
+    if text.startswith("["):
+        address, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":")
+    elif text.count(":") == 1:
+        address, _, port = text.partition(":")
+    if not address or (port and not (port.isdecimal() and 1 <= int(port) <= 65535)):
+        raise ConfigError("--collector", f"{text!r} is no address, or address:port")
+    return CollectorConfig(address=address, port=int(port) if port else _PORT)
+
+
+def load_hsflowd(path: Path) -> AgentConfig:
+    raise ConfigError("--hsflowd", "is being built")

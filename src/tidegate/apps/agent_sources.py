@@ -1,0 +1,163 @@
+"""The sockets that sampled packets come from, kept in step with the configuration and the interfaces."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from tidegate.agent.config import AgentConfig, Direction, Setup, Source
+from tidegate.agent.ports import Port
+from tidegate.errors import SourceError
+from tidegate.io.clock import Clock
+from tidegate.io.packet_socket import PacketSocket, PacketTap
+from tidegate.io.sample_socket import SampleSocket, open_nflog, open_psample, psample_family
+from tidegate.wire.netlink.rows import Packets
+
+__all__ = ["OWN_NFLOG_GROUPS", "PacketSource", "PacketSources", "chosen_source"]
+
+_LOG = logging.getLogger(__name__)
+OWN_NFLOG_GROUPS = (6343,)  # of the rules that the agent makes itself
+_PSAMPLE_CHECK_NS = 15_000_000_000
+
+
+class PacketSource(Protocol):
+    """A socket that sampled packets come from."""
+
+    def fileno(self) -> int:
+        """Return what to wait for."""
+        ...
+
+    def read(self) -> list[Packets]:
+        """Return packets that wait, without waiting."""
+        ...
+
+    def lost(self) -> int:
+        """Return how many packets were lost since the last time, where their numbers do not show it."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
+def chosen_source(config: AgentConfig, *, has_samplers: Callable[[], bool]) -> Source:
+    """Return where packets come from: what is configured, else what the machine has."""
+    if config.setup is Setup.TC:
+        return Source.PSAMPLE
+    if config.setup is Setup.NFT:
+        return Source.NFLOG
+    if config.source is not Source.AUTO:
+        return config.source
+    if config.nflog.groups:
+        return Source.NFLOG
+    return Source.PSAMPLE if has_samplers() else Source.PACKET
+
+
+class PacketSources:
+    """All sockets by a key: the name of the source, or the interface's index. `added` and `removed` hear of each."""
+
+    def __init__(
+        self,
+        source: Source,
+        clock: Clock,
+        *,
+        added: Callable[[int, PacketSource], None],
+        removed: Callable[[PacketSource], None],
+    ) -> None:
+        self.source = source
+        self._clock = clock
+        self._added, self._removed = added, removed
+        self._open: dict[int, PacketSource] = {}
+        self._groups: tuple[int, ...] = ()
+        self._checked_ns = 0
+        self.problems: dict[str, str] = {}
+
+    def update(self, config: AgentConfig, ports: Iterable[Port]) -> None:
+        """Open and close sockets as it is wanted now; `SourceError` where the one socket of all cannot be had."""
+        if self.source is Source.PACKET:
+            self._update_taps(config, {port.index: port for port in ports})
+        elif self.source is Source.PSAMPLE and not self._open:
+            self._add(0, open_psample(self._clock))
+        elif self.source is Source.NFLOG:
+            groups = OWN_NFLOG_GROUPS if config.setup is Setup.NFT else config.nflog.groups
+            if groups != self._groups:
+                opened = open_nflog(groups, self._clock, octets=config.header_octets)
+                self.close()
+                self._groups = groups
+                self._add(0, opened)
+
+    def check(self, now_ns: int) -> None:
+        """See now and then whether psample is still the one that was joined: its module may have been loaded anew."""
+        if self.source is not Source.PSAMPLE or now_ns - self._checked_ns < _PSAMPLE_CHECK_NS:
+            return
+        self._checked_ns = now_ns
+        found = psample_family()
+        current = self._open.get(0)
+        if isinstance(current, SampleSocket) and found is not None and found[0] == current.family:
+            return
+        self.close()
+        try:
+            self._add(0, open_psample(self._clock))
+        except SourceError as error:
+            if self.problems.get("psample") != str(error):
+                self.problems["psample"] = str(error)
+                _LOG.error("%s", error)
+        else:
+            self.problems.pop("psample", None)
+            _LOG.warning("psample was loaded anew, and joined again")
+
+    def close(self) -> None:
+        """Close all."""
+        for key in list(self._open):
+            self._remove(key)
+
+    def statistics(self) -> dict[str, object]:
+        """Return the counters of all sockets."""
+        told = {}
+        for one in self._open.values():
+            if isinstance(one, SampleSocket):
+                told[self.source.value] = one.told()
+            elif isinstance(one, PacketSocket):
+                told[one.tap.name] = {"rate": one.tap.rate, "errors": one.errors}
+        return told
+
+    def _update_taps(self, config: AgentConfig, ports: dict[int, Port]) -> None:
+        wanted = {index: _tap(port, config) for index, port in ports.items()}
+        for key in [key for key in self._open if key not in wanted]:
+            self._remove(key)
+        for index, tap in wanted.items():
+            current = self._open.get(index)
+            if isinstance(current, PacketSocket) and current.tap == tap:
+                continue
+            if isinstance(current, PacketSocket):
+                self._remove(index)
+            try:
+                self._add(index, PacketSocket(tap, self._clock))
+            except SourceError as error:
+                if self.problems.get(tap.name) != str(error):
+                    self.problems[tap.name] = str(error)
+                    _LOG.error("%s", error)
+            else:
+                self.problems.pop(tap.name, None)
+
+    def _add(self, key: int, source: PacketSource) -> None:
+        self._open[key] = source
+        self._added(key, source)
+
+    def _remove(self, key: int) -> None:
+        source = self._open.pop(key)
+        self._removed(source)
+        source.close()
+
+
+def _tap(port: Port, config: AgentConfig) -> PacketTap:
+    return PacketTap(
+        index=port.index,
+        name=port.name,
+        rate=port.rate,
+        layer=port.layer,
+        octets=config.header_octets,
+        ingress=config.direction is not Direction.EGRESS,
+        egress=config.direction is not Direction.INGRESS,
+    )

@@ -1,0 +1,144 @@
+"""Sending datagrams to collectors: a socket each, which never waits.
+
+A collector that cannot be reached costs the others nothing: what could not be sent is counted and gone, as UDP has it.
+Names are looked up when a socket is opened; one that failed is opened again after some seconds.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Sequence
+
+import msgspec
+
+from tidegate.data.block import Block
+from tidegate.io.clock import Clock
+from tidegate.io.mmsg import Sending
+
+__all__ = ["CollectorSocket", "CollectorStatistics", "Target"]
+
+_AGAIN_NS = 7_000_000_000
+_SEND_BUFFER = 2 << 20
+_SO_BINDTODEVICE = 25
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Where datagrams go: an address or a name, and what to send from and through where routing is not to decide."""
+
+    address: str
+    port: int = 6343
+    local_address: str = ""
+    interface: str = ""
+
+    def __str__(self) -> str:
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+class CollectorStatistics(msgspec.Struct, frozen=True):
+    """Counters of one collector since the start."""
+
+    target: str
+    datagrams: int
+    octets: int
+    dropped: int  # datagrams that could not be sent
+    problem: str  # what is wrong now, else empty
+
+
+class CollectorSocket:
+    """One collector. Nothing raises: `problem` says what is wrong."""
+
+    def __init__(self, target: Target, clock: Clock) -> None:
+        self.target = target
+        self._clock = clock
+        self._socket: socket.socket | None = None
+        self._opened_ns = -_AGAIN_NS
+        self._sending = Sending()
+        self.datagrams = self.octets = self.dropped = 0
+        self.problem = ""
+
+    def send(self, blocks: Sequence[Block]) -> None:
+        """Send what can be sent now."""
+        for block in blocks:
+            self._send(block)
+
+    def close(self) -> None:
+        """Close the socket."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def statistics(self) -> CollectorStatistics:
+        """Return the counters."""
+        return CollectorStatistics(str(self.target), self.datagrams, self.octets, self.dropped, self.problem)
+
+    def _send(self, block: Block) -> None:
+        first, tries = 0, 0
+        while first < len(block):
+            sock = self._socket or self._open()
+            if sock is None:
+                break
+            try:
+                sent = self._sending.send(sock.fileno(), block, first=first)
+            except BlockingIOError:
+                self.problem = "the send buffer is full"
+                break
+            except OSError as error:
+                # The first error may be about a datagram before these: a refusal that came back by ICMP.
+                self.problem = error.strerror or str(error)
+                tries += 1
+                if error.errno == errno.ECONNREFUSED and tries == 1:
+                    continue
+                if error.errno != errno.ECONNREFUSED:
+                    self.close()
+                break
+            self.datagrams += sent
+            self.octets += int(block.length[first : first + sent].sum())
+            first += sent
+            if not tries:
+                self.problem = ""
+        self.dropped += len(block) - first
+
+    def _open(self) -> socket.socket | None:
+        now_ns = self._clock.monotonic_ns()
+        if now_ns - self._opened_ns < _AGAIN_NS:
+            return None
+        self._opened_ns = now_ns
+        try:
+            self._socket = _connected(self.target)
+        except OSError as error:
+            self.problem = _reason(error, self.target)
+            return None
+        self.problem = ""
+        return self._socket
+
+
+def _connected(target: Target) -> socket.socket:
+    error = OSError(errno.EADDRNOTAVAIL, "no address")
+    for family, _, _, _, address in socket.getaddrinfo(target.address, target.port, type=socket.SOCK_DGRAM):
+        sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+            if target.interface:
+                sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, target.interface.encode() + b"\0")
+            if target.local_address:
+                sock.bind((target.local_address, 0))
+            sock.connect(address)
+        except OSError as failed:
+            sock.close()
+            error = failed
+            continue
+        return sock
+    raise error
+
+
+def _reason(error: OSError, target: Target) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"{target.address} cannot be looked up: {error.strerror}"
+    if error.errno == errno.ENODEV:
+        return f"there is no interface {target.interface}"
+    if error.errno == errno.EADDRNOTAVAIL and target.local_address:
+        return f"{target.local_address} is no address of this machine"
+    if error.errno == errno.EPERM and target.interface:
+        return f"sending through {target.interface} needs CAP_NET_RAW"
+    return error.strerror or str(error)
