@@ -16,6 +16,7 @@ import pytest
 P = ParamSpec("P")
 _CLONE_NEWNET = 0x40000000
 _CAP_NET_ADMIN = 12
+_PR_CAPBSET_DROP = 24
 _CAPABILITY_VERSION_3 = 0x20080522
 
 
@@ -45,15 +46,19 @@ def in_namespace(test: Callable[P, None]) -> Callable[P, None]:
     return run
 
 
-def shell(script: str) -> str:
+def shell(script: str, **variables: str) -> str:
     """Run commands, each of which must succeed, and return what they print."""
-    done = subprocess.run(["sh", "-ec", script], capture_output=True, text=True, timeout=30, check=False)
+    surroundings = {**os.environ, **variables}
+    done = subprocess.run(
+        ["sh", "-ec", script], env=surroundings, capture_output=True, text=True, timeout=30, check=False
+    )
     assert done.returncode == 0, f"{script}: {done.stderr}"
     return done.stdout
 
 
 def drop_net_admin() -> None:
-    """Give up CAP_NET_ADMIN, in this thread alone and until it ends."""
+    """Give up CAP_NET_ADMIN, in this thread and what it starts, until it ends."""
+    _check(_libc().prctl(_PR_CAPBSET_DROP, _CAP_NET_ADMIN, 0, 0, 0), "prctl")
     header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
     held = ctypes.create_string_buffer(24)
     _check(_libc().capget(header, held), "capget")
