@@ -31,6 +31,7 @@ from tidegate.errors import SourceError, TidegateError
 from tidegate.io.clock import Clock
 from tidegate.io.collectors import CollectorSocket, Target
 from tidegate.io.drop_monitor import DropMonitor
+from tidegate.io.sample_socket import SampleSocket, open_psample
 from tidegate.wire.netlink.dropmon import Which
 
 __all__ = ["Agent", "AgentStatus", "run_agent"]
@@ -58,11 +59,17 @@ class AgentStatus(msgspec.Struct, frozen=True):
 
 
 class Agent:
-    """One running agent. `sent` hears of every block of datagrams."""
+    """One running agent. `sent` hears of every block of datagrams; `open_psample` joins the kernel's psample."""
 
     def __init__(
-        self, config: AgentConfig, clock: Clock, *, sent: Callable[[Sequence[Block]], object] = lambda _: None
+        self,
+        config: AgentConfig,
+        clock: Clock,
+        *,
+        sent: Callable[[Sequence[Block]], object] = lambda _: None,
+        open_psample: Callable[[Clock], SampleSocket] = open_psample,
     ) -> None:
+        self._open_psample = open_psample
         self._config = config
         self._clock = clock
         self._sent = sent
@@ -148,7 +155,9 @@ class Agent:
         self._setup = KernelSetup(config.setup)
         self._stack.callback(self._setup.close)
         source = chosen_source(config, has_samplers=self._setup.has_samplers)
-        self._sources = PacketSources(source, self._clock, added=self._watch, removed=self._unwatch)
+        self._sources = PacketSources(
+            source, self._clock, added=self._watch, removed=self._unwatch, open_psample=self._open_psample
+        )
         self._stack.callback(self._sources.close)
         self._choose_address()
         if not self._address:

@@ -11,7 +11,7 @@ from tidegate.agent.ports import Port
 from tidegate.errors import SourceError
 from tidegate.io.clock import Clock
 from tidegate.io.packet_socket import PacketSocket, PacketTap
-from tidegate.io.sample_socket import SampleSocket, open_nflog, open_psample, psample_family
+from tidegate.io.sample_socket import SampleSocket, open_nflog, open_psample
 from tidegate.wire.netlink.rows import Packets
 
 __all__ = ["OWN_NFLOG_GROUPS", "PacketSource", "PacketSources", "chosen_source"]
@@ -64,10 +64,12 @@ class PacketSources:
         *,
         added: Callable[[int, PacketSource], None],
         removed: Callable[[PacketSource], None],
+        open_psample: Callable[[Clock], SampleSocket] = open_psample,
     ) -> None:
         self.source = source
         self._clock = clock
         self._added, self._removed = added, removed
+        self._open_psample = open_psample
         self._open: dict[int, PacketSource] = {}
         self._groups: tuple[int, ...] = ()
         self._checked_ns = 0
@@ -78,7 +80,7 @@ class PacketSources:
         if self.source is Source.PACKET:
             self._update_taps(config, {port.index: port for port in ports})
         elif self.source is Source.PSAMPLE and not self._open:
-            self._add(0, open_psample(self._clock))
+            self._add(0, self._open_psample(self._clock))
         elif self.source is Source.NFLOG:
             groups = OWN_NFLOG_GROUPS if config.setup is Setup.NFT else config.nflog.groups
             if groups != self._groups:
@@ -92,13 +94,12 @@ class PacketSources:
         if self.source is not Source.PSAMPLE or now_ns - self._checked_ns < _PSAMPLE_CHECK_NS:
             return
         self._checked_ns = now_ns
-        found = psample_family()
         current = self._open.get(0)
-        if isinstance(current, SampleSocket) and found is not None and found[0] == current.family:
+        if isinstance(current, SampleSocket) and current.is_current():
             return
         self.close()
         try:
-            self._add(0, open_psample(self._clock))
+            self._add(0, self._open_psample(self._clock))
         except SourceError as error:
             if self.problems.get("psample") != str(error):
                 self.problems["psample"] = str(error)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tidegate.errors import SourceError
 from tidegate.io.clock import Clock
@@ -20,7 +20,7 @@ from tidegate.wire.netlink.nflog import CONFIG, NFLOG, bind_body
 from tidegate.wire.netlink.rows import Packets
 from tidegate.wire.netlink.samples import SampleReader
 
-__all__ = ["SampleSocket", "open_nflog", "open_psample", "psample_family"]
+__all__ = ["SampleSocket", "open_nflog", "open_psample"]
 
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 _SO_RCVBUFFORCE = 33
@@ -30,14 +30,16 @@ _AT_ONCE = 32  # packets that NFLOG may hold back; after a hundredth of a second
 
 
 class SampleSocket:
-    """A source of sampled packets."""
+    """A source of sampled packets; `is_current` tells whether they still come to it."""
 
-    def __init__(self, sock: socket.socket, family: int, clock: Clock) -> None:
+    def __init__(
+        self, sock: socket.socket, family: int, clock: Clock, *, is_current: Callable[[], bool] = lambda: True
+    ) -> None:
+        self.is_current = is_current
         self._socket = sock
         self._clock = clock
         self._receiving = Receiving(_BATCH)
         self._reader = SampleReader(family)
-        self.family = family
         self.overflows = 0
 
     def fileno(self) -> int:
@@ -71,7 +73,7 @@ class SampleSocket:
         return {**self._reader.told(), "overflows": self.overflows}
 
 
-def psample_family() -> tuple[int, int] | None:
+def _psample_family() -> tuple[int, int] | None:
     """Return message type and multicast group of psample, None where the kernel does not have it now."""
     with Netlink(GENERIC) as generic:
         family = find_family(generic, psample.FAMILY)
@@ -82,7 +84,7 @@ def psample_family() -> tuple[int, int] | None:
 
 def open_psample(clock: Clock) -> SampleSocket:
     """Join psample; `SourceError` where the kernel has none or forbids it."""
-    found = psample_family()
+    found = _psample_family()
     if found is None:
         raise SourceError("psample", "the kernel does not have it: load the module with `modprobe psample`")
     sock = _socket(GENERIC)
@@ -93,7 +95,7 @@ def open_psample(clock: Clock) -> SampleSocket:
         if error.errno == errno.EPERM:
             raise SourceError("psample", "joining it needs CAP_NET_ADMIN: run as root, or as the systemd unit does") from None
         raise SourceError("psample", f"cannot be joined: {error.strerror}") from None
-    return SampleSocket(sock, found[0], clock)
+    return SampleSocket(sock, found[0], clock, is_current=lambda: _psample_family() == found)
 
 
 def open_nflog(groups: Sequence[int], clock: Clock, *, octets: int) -> SampleSocket:
