@@ -40,9 +40,9 @@ from tidegate.wire.sflow.host_counters import (
 
 __all__ = ["host_ports", "host_records"]
 
-_Group = TypeVar("_Group", Mib2IpGroup, Mib2IcmpGroup, Mib2TcpGroup, Mib2UdpGroup)
+_Group = TypeVar("_Group", Mib2IpGroup, Mib2IcmpGroup, Mib2TcpGroup)
 
-_WORD = 0xFFFFFFFF
+_WORD, _LONG = 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF
 _MOST_ADAPTERS = 32
 _LINUX = 2  # os_name
 # By the first letters of uname's machine; sFlow has no number for others, riscv64 among them.
@@ -62,7 +62,12 @@ _MACHINES = (
 )
 # Of boards whose maker put none in (as systemd's list).
 _NO_UUID = {bytes(16), b"\xff" * 16, bytes.fromhex("03000200040005000006000700080009")}
-_SPELLED = {"InParamProbs": "InParmProbs", "OutParamProbs": "OutParmProbs"}  # in /proc/net/snmp
+# In /proc/net/snmp, by field.
+_SPELLED = {
+    "icmpInParamProbs": "InParmProbs",
+    "icmpOutParamProbs": "OutParmProbs",
+    "tcpInCsumErrs": "InCsumErrors",
+}
 _PORT_KINDS = {"", "dsa", "wlan", "wwan", "ipoib"}  # what hardware brings; all other kinds are made of something
 _CONTAINER_KINDS = {"veth", "macvlan", "ipvlan", "macvtap", "netkit"}  # ends in another namespace
 
@@ -140,10 +145,10 @@ def _cpu(texts: HostTexts) -> HostCpu:
         load_one=float(one),
         load_five=float(five),
         load_fifteen=float(fifteen),
-        proc_run=int(running),
-        proc_total=int(total),
+        proc_run=int(running) & _WORD,
+        proc_total=int(total) & _WORD,
         cpu_num=parse_cpu_count(texts.stat),
-        cpu_speed=parse_cpu_mhz(texts.cpuinfo),
+        cpu_speed=parse_cpu_mhz(texts.cpuinfo) & _WORD,
         uptime=int(float(texts.uptime.split()[0])) & _WORD,
         cpu_user=user,
         cpu_nice=nice,
@@ -161,16 +166,16 @@ def _cpu(texts: HostTexts) -> HostCpu:
 
 
 def _memory(texts: HostTexts) -> HostMemory:
-    kib = parse_fields(texts.meminfo)
+    octets = {name: count << 10 & _LONG for name, count in parse_fields(texts.meminfo).items()}
     paged = parse_fields(texts.vmstat)
     return HostMemory(
-        mem_total=kib["MemTotal"] << 10,
-        mem_free=kib["MemFree"] << 10,
-        mem_shared=kib.get("Shmem", 0) << 10,
-        mem_buffers=kib.get("Buffers", 0) << 10,
-        mem_cached=kib.get("Cached", 0) << 10,
-        swap_total=kib.get("SwapTotal", 0) << 10,
-        swap_free=kib.get("SwapFree", 0) << 10,
+        mem_total=octets["MemTotal"],
+        mem_free=octets["MemFree"],
+        mem_shared=octets.get("Shmem", 0),
+        mem_buffers=octets.get("Buffers", 0),
+        mem_cached=octets.get("Cached", 0),
+        swap_total=octets.get("SwapTotal", 0),
+        swap_free=octets.get("SwapFree", 0),
         page_in=paged["pgpgin"] & _WORD,
         page_out=paged["pgpgout"] & _WORD,
         swap_in=paged.get("pswpin", 0) & _WORD,
@@ -187,10 +192,10 @@ def _disk_io(texts: HostTexts) -> HostDiskIo:
         disk_free=sum(one.free for one in rooms),
         part_max_used=round(fullest * 10_000),
         reads=disks.reads & _WORD,
-        bytes_read=disks.octets_read,
+        bytes_read=disks.octets_read & _LONG,
         read_time=disks.read_ms & _WORD,
         writes=disks.writes & _WORD,
-        bytes_written=disks.octets_written,
+        bytes_written=disks.octets_written & _LONG,
         write_time=disks.write_ms & _WORD,
     )
 
@@ -204,26 +209,30 @@ def _net_io(links: Sequence[Link]) -> HostNetIo | None:
         return sum(map(of, counts))
 
     return HostNetIo(
-        bytes_in=total(lambda one: one.rx_bytes) & 0xFFFFFFFFFFFFFFFF,
+        bytes_in=total(lambda one: one.rx_bytes) & _LONG,
         pkts_in=total(lambda one: one.rx_packets) & _WORD,
         errs_in=total(lambda one: one.rx_errors) & _WORD,
         drops_in=total(lambda one: one.rx_dropped + one.rx_missed_errors) & _WORD,
-        bytes_out=total(lambda one: one.tx_bytes) & 0xFFFFFFFFFFFFFFFF,
+        bytes_out=total(lambda one: one.tx_bytes) & _LONG,
         packets_out=total(lambda one: one.tx_packets) & _WORD,
         errs_out=total(lambda one: one.tx_errors) & _WORD,
         drops_out=total(lambda one: one.tx_dropped) & _WORD,
     )
 
 
-def _group(record: type[_Group], protocol: str, snmp: str, added: dict[str, int] | None = None) -> _Group:
+def _group(record: type[_Group], protocol: str, snmp: str) -> _Group:
     told = parse_snmp(snmp)[protocol]
-    values = {}
-    for field in record.__struct_fields__:
-        name = field[len(protocol) :]
-        count = told.get(_SPELLED.get(name, name), _WORD)  # a counter that this kernel does not have is all ones
-        values[field] = count + (added or {}).get(f"{protocol}6{name}", 0) & _WORD
-    return record(**values)
+    names = {field: _SPELLED.get(field, field[len(protocol) :]) for field in record.__struct_fields__}
+    return record(**{field: _counter(told.get(name)) for field, name in names.items()})
 
 
 def _udp(texts: HostTexts) -> Mib2UdpGroup:
-    return _group(Mib2UdpGroup, "Udp", texts.snmp, parse_fields(texts.snmp6))
+    told = parse_snmp(texts.snmp)["Udp"]
+    six = parse_fields(texts.snmp6)
+    names = {field: field.removeprefix("udp") for field in Mib2UdpGroup.__struct_fields__}
+    both = {name: count + six.get(f"Udp6{name}", 0) for name, count in told.items()}
+    return Mib2UdpGroup(**{field: _counter(both.get(name)) for field, name in names.items()})
+
+
+def _counter(count: int | None) -> int:
+    return _WORD if count is None else count & _WORD  # what this kernel does not count is all ones

@@ -66,8 +66,8 @@ class Links:
 
     def all(self, *, stats: bool = True) -> tuple[Link, ...]:
         """Return all interfaces, with their counters or without."""
-        messages = self._route.dump(LinkMessage.GETLINK, links_body(stats=stats))
-        found = (read_link(one) for one in messages if one.type == LinkMessage.NEWLINK)
+        messages = self._route.dump(LinkMessage.GETLINK, links_body())
+        found = (read_link(one, stats=stats) for one in messages if one.type == LinkMessage.NEWLINK)
         return tuple(link for link in found if link is not None)
 
     def one(self, index: int) -> Link | None:
@@ -105,7 +105,7 @@ class Links:
                 return dict(map(ethtool.read_link_mode, self._generic.dump(self._ethtool, ethtool.link_modes_body())))
         except OSError:  # a driver that fails in its own way ends the dump for all
             pass
-        return {link.index: self.mode(link) for link in self.all(stats=False)}
+        return {link.index: self.mode(link) for link in self.all()}
 
     def ethernet_stats(self, index: int) -> EthernetStats | None:
         """Return the standard statistics of one interface, None where its driver has none."""

@@ -33,7 +33,7 @@ _SECTOR = 512  # octets, whatever the disk's own sectors are
 _NO_DISK = re.compile(r"(loop|ram|zram|fd|sr|dm-|md|drbd|bcache|zd)\d|nvme\d+c\d+n")
 _PARTITION = re.compile(r"(.*?)(\d+)")
 _ESCAPE = re.compile(r"\\([0-7]{3})")
-_NO_SPACE = ("fuse.", "squashfs", "iso9660", "udf", "erofs", "cramfs")  # not of a local disk, or always full
+_NO_SPACE = re.compile(r"fuse(\.|$)|squashfs|iso9660|udf|erofs|cramfs")  # not of a local disk, or always full
 
 
 class Filesystem(msgspec.Struct, frozen=True):
@@ -142,7 +142,7 @@ def parse_mounts(mounts: str) -> tuple[Mount, ...]:
     found: dict[str, Mount] = {}
     for line in mounts.splitlines():
         device, point, kind, options = line.split()[:4]
-        if device.startswith("/dev/") and not kind.startswith(_NO_SPACE) and "rw" in options.split(","):
+        if device.startswith("/dev/") and not _NO_SPACE.match(kind) and "rw" in options.split(","):
             found.setdefault(device, Mount(device, _ESCAPE.sub(lambda code: chr(int(code[1], 8)), point)))
     return tuple(found.values())
 

@@ -15,7 +15,7 @@ from enum import IntEnum, IntFlag
 import msgspec
 
 from tidegate.errors import DecodeError
-from tidegate.wire.netlink.message import Message, attribute, first_attributes, text_of, uint_of
+from tidegate.wire.netlink.message import Message, first_attributes, text_of, uint_of
 
 __all__ = [
     "AGGREGATES",
@@ -38,7 +38,6 @@ __all__ = [
 AGGREGATES = frozenset({"bond", "team"})  # kinds of masters that are one port made of several
 _HEADER = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
 _STATS_HEADER = struct.Struct("=BxxxII")  # if_stats_msg: family, index, filter
-_SKIP_STATS = 1 << 3  # RTEXT_FILTER_SKIP_STATS
 _LACP_FILTER = 1 << 1 | 1 << 2  # IFLA_STATS_LINK_XSTATS of a bond, IFLA_STATS_LINK_XSTATS_SLAVE of a member
 
 
@@ -168,10 +167,9 @@ class LacpCounters(msgspec.Struct, frozen=True):
     marker_unknown_rx: int = 0
 
 
-def links_body(*, stats: bool = True) -> bytes:
-    """Return the body of a dump request (GETLINK) for all interfaces, with their counters or without."""
-    mask = b"" if stats else attribute(29, struct.pack("=I", _SKIP_STATS))
-    return _HEADER.pack(0, 0, 0, 0, 0) + mask
+def links_body() -> bytes:
+    """Return the body of a dump request (GETLINK) for all interfaces."""
+    return _HEADER.pack(0, 0, 0, 0, 0)
 
 
 def link_body(index: int) -> bytes:
@@ -184,8 +182,11 @@ def lacp_body(index: int) -> bytes:
     return _STATS_HEADER.pack(0, index, _LACP_FILTER)
 
 
-def read_link(message: Message) -> Link | None:
-    """Return the interface that a NEWLINK message describes, None where it describes none; `DecodeError`."""
+def read_link(message: Message, *, stats: bool = True) -> Link | None:
+    """Return the interface that a NEWLINK message describes, None where it describes none; `DecodeError`.
+
+    Without its counters it equals itself as long as nothing else changes.
+    """
     family, kind, index, flags = _header(message)
     told = first_attributes(message.body, _HEADER.size)
     if family or 3 not in told:
@@ -206,7 +207,7 @@ def read_link(message: Message) -> Link | None:
         text_of(info.get(1)),
         uint_of(told.get(16)),
         uint_of(told.get(30)),
-        _stats(told[23]) if 23 in told else None,
+        _stats(told[23]) if stats and 23 in told else None,
         None if member is None else _member(member),
         None if data is None else _bond(data),
     )
