@@ -120,6 +120,7 @@ def _speed(text: str) -> float | None:
 @click.option("--agent-address", help="The agent address, or the interface that has it.")
 @click.option("--discards", is_flag=True, help="Tell of packets that the kernel drops, with reasons.")
 @click.option("--print", "show", is_flag=True, help="Show samples as text.")
+@click.option("--clean-up", is_flag=True, help="Remove what an agent that was killed left in the kernel, and end.")
 @click.option("--replay", "recording", type=_FILE, help="Read recorded netlink messages in place of the kernel's.")
 @click.option("--output", type=_FILE, help="The capture file that --replay writes.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
@@ -131,6 +132,7 @@ def agent(  # noqa: PLR0913 - click's options
     log_level: str,
     *,
     show: bool,
+    clean_up: bool,
     **flags: Any,
 ) -> None:
     """Sample the packets of this machine and read its counters: sFlow to the collectors.
@@ -142,6 +144,9 @@ def agent(  # noqa: PLR0913 - click's options
     from tidegate.apps.terminal import compile_with_progress, set_up_log
 
     set_up_log(log_level)
+    if clean_up:
+        _clean_up()
+        return
     if recording is not None:
         kind = replay_kind(flags.pop("source"))
     config = agent_config(config_path, hsflowd, AgentFlags(**flags))
@@ -150,6 +155,13 @@ def agent(  # noqa: PLR0913 - click's options
         _replay_recording(recording, kind, config, output=output, show=show)
     else:
         _run_agent(config, lambda: agent_config(config_path, hsflowd, AgentFlags(**flags)), show=show)
+
+
+def _clean_up() -> None:
+    from tidegate.apps.agent_setup import clean_up
+
+    for line in clean_up() or ["nothing was left"]:
+        click.echo(line)
 
 
 def _run_agent(config: AgentConfig, load: Callable[[], AgentConfig], *, show: bool) -> None:

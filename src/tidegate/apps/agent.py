@@ -31,7 +31,7 @@ from tidegate.errors import SourceError, TidegateError
 from tidegate.io.clock import Clock
 from tidegate.io.collectors import CollectorSocket, Target
 from tidegate.io.drop_monitor import DropMonitor
-from tidegate.io.sample_socket import SampleSocket, open_psample
+from tidegate.io.sample_socket import SampleSocket, has_samplers, open_psample
 from tidegate.wire.netlink.dropmon import Which
 
 __all__ = ["Agent", "AgentStatus", "run_agent"]
@@ -132,7 +132,7 @@ class Agent:
     def reload(self, config: AgentConfig) -> None:
         """Take another configuration; sockets, numbers and counts that it leaves alone go on as they are."""
         check_rates(config)
-        source = chosen_source(config, has_samplers=self._setup.has_samplers)
+        source = chosen_source(config, has_samplers=has_samplers)
         if source is not self._sources.source or config.setup is not self._config.setup:
             _LOG.warning("where packets come from changes at the next start only")
             config = msgspec.structs.replace(config, source=self._config.source, setup=self._config.setup)
@@ -153,8 +153,9 @@ class Agent:
         self._interfaces = Interfaces()
         self._stack.callback(self._interfaces.close)
         self._setup = KernelSetup(config.setup)
+        self._setup.warn_of_leftovers()
         self._stack.callback(self._setup.close)
-        source = chosen_source(config, has_samplers=self._setup.has_samplers)
+        source = chosen_source(config, has_samplers=has_samplers)
         self._sources = PacketSources(
             source, self._clock, added=self._watch, removed=self._unwatch, open_psample=self._open_psample
         )

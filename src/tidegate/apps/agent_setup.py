@@ -1,26 +1,103 @@
-"""What the agent installs in the kernel so that it samples, and removes again."""
+"""What the agent installs in the kernel so that it samples, and removes again: filters of tc, rules of nftables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import logging
+from collections.abc import Sequence
 
 from tidegate.agent.config import AgentConfig, Setup
+from tidegate.agent.nft_rules import LogRule, format_removal, format_rules, log_rules
 from tidegate.agent.ports import Port
+from tidegate.agent.sampling_plan import is_ours, plan_removal, plan_sampling, wanted_filters
+from tidegate.errors import SourceError, TidegateError
+from tidegate.io.netlink import ROUTE, Netlink
+from tidegate.io.nft import run_nft
+from tidegate.io.tc import apply_changes, read_tc
+from tidegate.wire.netlink.tc_change import format_change
 
-__all__ = ["KernelSetup"]
+__all__ = ["KernelSetup", "clean_up"]
+
+_LOG = logging.getLogger(__name__)
 
 
 class KernelSetup:
-    """Traffic control filters or nftables rules of the agent's own."""
+    """What is wanted is applied at each update, and all of it removed by `close`."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
+        self._route = Netlink(ROUTE)
+        self._rules: tuple[LogRule, ...] | None = None
+        self._told: set[str] = set()
+        self._works = False
 
-    def has_samplers(self) -> bool:
-        return False
+    def warn_of_leftovers(self) -> None:
+        """Say so where an agent before left filters that this one has no use for."""
+        if self._setup is Setup.TC:
+            return
+        with contextlib.suppress(SourceError):
+            left = [one for one in read_tc(self._route).filters if is_ours(one)]
+            if left:
+                _LOG.warning(
+                    "%d tc filters of an agent that ended without removing them: tidegate agent --clean-up", len(left)
+                )
 
-    def update(self, config: AgentConfig, ports: Iterable[Port]) -> None:
-        return
+    def update(self, config: AgentConfig, ports: Sequence[Port]) -> None:
+        """Make the kernel sample these interfaces; `SourceError` where it never could."""
+        if self._setup is Setup.TC:
+            self._update_tc(config, ports)
+        elif self._setup is Setup.NFT:
+            self._update_nft(config, ports)
 
     def close(self) -> None:
-        return
+        """Remove everything of ours."""
+        try:
+            if self._setup is Setup.TC:
+                refused = apply_changes(self._route, plan_removal(read_tc(self._route)).changes)
+                for error in refused:
+                    _LOG.error("%s", error)
+            elif self._setup is Setup.NFT:
+                run_nft(format_removal())
+        except TidegateError as error:
+            _LOG.error("%s", error)
+        finally:
+            self._route.close()
+
+    def _update_tc(self, config: AgentConfig, ports: Sequence[Port]) -> None:
+        wanted = [one for port in ports for one in wanted_filters(port.index, port.name, rate=port.rate, config=config)]
+        plan = plan_sampling(wanted, read_tc(self._route))
+        for change in plan.changes:
+            _LOG.info("%s", format_change(change))
+        refused = apply_changes(self._route, plan.changes)
+        if refused and not self._works and len(refused) >= len(ports):
+            raise refused[0]
+        self._works = self._works or bool(wanted)
+        self._tell({*plan.notes, *map(str, refused)})
+
+    def _update_nft(self, config: AgentConfig, ports: Sequence[Port]) -> None:
+        rules = tuple(one for port in ports for one in log_rules(port.index, port.name, rate=port.rate, config=config))
+        if rules == self._rules:
+            return
+        run_nft(format_rules(rules))
+        self._rules = rules
+
+    def _tell(self, notes: set[str]) -> None:
+        """Log what was not said last time."""
+        for note in sorted(notes - self._told):
+            _LOG.warning("%s", note)
+        self._told = notes
+
+
+def clean_up() -> list[str]:
+    """Remove what an agent that did not end well left in the kernel; return what was done, as commands."""
+    with Netlink(ROUTE) as route:
+        plan = plan_removal(read_tc(route))
+        refused = apply_changes(route, plan.changes)
+    if refused:
+        raise refused[0]
+    done = [format_change(change) for change in plan.changes]
+    try:
+        run_nft(format_removal())
+    except SourceError as error:
+        done.append(f"# nftables was left alone: {error}")
+    return done

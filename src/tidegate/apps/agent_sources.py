@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from tidegate.agent.config import AgentConfig, Direction, Setup, Source
+from tidegate.agent.nft_rules import OWN_GROUP
 from tidegate.agent.ports import Port
 from tidegate.errors import SourceError
 from tidegate.io.clock import Clock
@@ -14,10 +15,9 @@ from tidegate.io.packet_socket import PacketSocket, PacketTap
 from tidegate.io.sample_socket import SampleSocket, open_nflog, open_psample
 from tidegate.wire.netlink.rows import Packets
 
-__all__ = ["OWN_NFLOG_GROUPS", "PacketSource", "PacketSources", "chosen_source"]
+__all__ = ["PacketSource", "PacketSources", "chosen_source"]
 
 _LOG = logging.getLogger(__name__)
-OWN_NFLOG_GROUPS = (6343,)  # of the rules that the agent makes itself
 _PSAMPLE_CHECK_NS = 15_000_000_000
 
 
@@ -82,7 +82,7 @@ class PacketSources:
         elif self.source is Source.PSAMPLE and not self._open:
             self._add(0, self._open_psample(self._clock))
         elif self.source is Source.NFLOG:
-            groups = OWN_NFLOG_GROUPS if config.setup is Setup.NFT else config.nflog.groups
+            groups = (OWN_GROUP,) if config.setup is Setup.NFT else config.nflog.groups
             if groups != self._groups:
                 opened = open_nflog(groups, self._clock, octets=config.header_octets)
                 self.close()

@@ -15,12 +15,13 @@ from tidegate.io.clock import Clock
 from tidegate.io.mmsg import Receiving
 from tidegate.io.netlink import GENERIC, NETFILTER, Netlink, find_family
 from tidegate.wire.netlink import psample
+from tidegate.wire.netlink.genl import genl_body
 from tidegate.wire.netlink.message import Flags, Kind, encode_message, read_answer, split_messages
 from tidegate.wire.netlink.nflog import CONFIG, NFLOG, bind_body
 from tidegate.wire.netlink.rows import Packets
 from tidegate.wire.netlink.samples import SampleReader
 
-__all__ = ["SampleSocket", "open_nflog", "open_psample"]
+__all__ = ["SampleSocket", "has_samplers", "open_nflog", "open_psample"]
 
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 _SO_RCVBUFFORCE = 33
@@ -80,6 +81,18 @@ def _psample_family() -> tuple[int, int] | None:
     if family is None or psample.MULTICAST_GROUP not in family.groups:
         return None
     return family.id, family.groups[psample.MULTICAST_GROUP]
+
+
+def has_samplers() -> bool:
+    """Tell whether something in this network namespace samples for psample."""
+    with Netlink(GENERIC) as generic:
+        family = find_family(generic, psample.FAMILY)
+        if family is None:
+            return False
+        try:
+            return bool(generic.dump(family.id, genl_body(psample.GET_GROUP, family.version)))
+        except OSError:
+            return False
 
 
 def open_psample(clock: Clock) -> SampleSocket:

@@ -37,11 +37,16 @@ _RATE_DIGITS = 10
 
 
 def bind_body(group: int, *, copy: int, at_once: int) -> bytes:
-    """Return the body of a CONFIG request that joins a group: octets to copy, packets the kernel may hold back."""
+    """Return the body of a CONFIG request that joins a group.
+
+    `copy` is octets of a packet, `at_once` how many packets the kernel may hold back, a twentieth of a second at most.
+    """
     header = struct.pack(">BBH", 0, 0, group)
     bind = attribute(1, b"\1")
     mode = attribute(2, struct.pack(">IBx", copy, 2))  # copy packets
-    return header + bind + mode + attribute(5, struct.pack(">I", at_once)) + attribute(6, struct.pack(">H", 1))  # SEQ
+    timeout = attribute(4, struct.pack(">I", 5))  # hundredths of a second
+    threshold = attribute(5, struct.pack(">I", at_once))
+    return header + bind + mode + timeout + threshold + attribute(6, struct.pack(">H", 1))  # with SEQ
 
 
 def unbind_body(group: int) -> bytes:

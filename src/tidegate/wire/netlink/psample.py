@@ -19,10 +19,11 @@ from tidegate.kernel import I64, U8, inline
 from tidegate.octets import ne16, ne32, ne64
 from tidegate.wire.netlink.rows import Row, Told
 
-__all__ = ["FAMILY", "MULTICAST_GROUP", "fill_psample"]
+__all__ = ["FAMILY", "GET_GROUP", "MULTICAST_GROUP", "fill_psample"]
 
 FAMILY = "psample"
 MULTICAST_GROUP = "packets"
+GET_GROUP = 1  # the command that dumps the groups there are
 
 _GROUP, _SEQUENCE, _INPUT, _OUTPUT = int(Row.GROUP), int(Row.SEQUENCE), int(Row.INPUT), int(Row.OUTPUT)
 _NARROW, _RATE, _LENGTH = int(Row.NARROW), int(Row.RATE), int(Row.LENGTH)
