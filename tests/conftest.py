@@ -55,8 +55,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def _is_wanting(item: pytest.Item, report: pytest.TestReport) -> bool:
-    marked = item.get_closest_marker("netns") or item.get_closest_marker("peer")
-    return marked is not None or "not installed" in _reason(report)
+    marked = any(item.get_closest_marker(name) for name in ("netns", "guest", "peer"))
+    return marked or "not installed" in _reason(report)
 
 
 def _reason(report: pytest.TestReport) -> str:

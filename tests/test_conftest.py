@@ -17,6 +17,10 @@ import pytest
 def test_namespaces():
     pytest.skip("network namespaces need root")
 
+@pytest.mark.guest
+def test_kernel():
+    pytest.skip("serving files to a guest needs root")
+
 def test_program():
     pytest.skip("not installed: gobgpd")
 
@@ -47,17 +51,17 @@ def run(folder: Path, *words: str, **environment: str) -> subprocess.CompletedPr
 
 def outcome(folder: Path, **environment: str) -> str:
     (folder / "test_it.py").write_text(SOURCE)
-    (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n    netns: x\n    peer: x\n")
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n    netns: x\n    guest: x\n    peer: x\n")
     return run(folder, **environment).stdout
 
 
 def test_skips_are_skips_elsewhere(tmp_path: Path) -> None:
-    assert "3 skipped, 1 xfailed" in outcome(tmp_path)
+    assert "4 skipped, 1 xfailed" in outcome(tmp_path)
 
 
 def test_skips_for_want_of_programs_or_rights_fail_under_ci(tmp_path: Path) -> None:
     printed = outcome(tmp_path, CI="true")
-    assert "2 failed, 1 skipped, 1 xfailed" in printed
+    assert "3 failed, 1 skipped, 1 xfailed" in printed
     assert "skipped under CI: Skipped: not installed: gobgpd" in printed
 
 
