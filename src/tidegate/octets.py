@@ -23,7 +23,7 @@ __all__ = ["be8", "be16", "be32", "be64", "copy_octets", "ne16", "ne32", "ne64",
 
 
 def _loader(bits: int, *, swap: bool) -> Any:  # noqa: ANN401 - numba's intrinsics have no type of their own
-    """Return a function `(data, at) -> int64 or uint64` that loads without a check; `swap` on little-endian machines."""
+    """Return a function `(data, at) -> int64 or uint64` that loads without a check."""
     if getattr(numba.config, "DISABLE_JIT", 0):
         kind = np.uint64 if bits == 64 else np.int64
         order: Any = "big" if swap else sys.byteorder
@@ -83,13 +83,14 @@ def _copier() -> Any:  # noqa: ANN401 - numba's intrinsics have no type of their
         return copy_slowly
 
     @intrinsic
-    def copy(_context: Any, target: Any, to: Any, source: Any, at: Any, count: Any) -> Any:  # noqa: ANN401, PLR0913, PLR0917 - numba types
+    def copy(_context: Any, target: Any, to: Any, source: Any, at: Any, count: Any) -> Any:  # noqa: ANN401 - numba types
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401 - LLVM values
             into = context.make_array(signature.args[0])(context, builder, arguments[0])
             out_of = context.make_array(signature.args[2])(context, builder, arguments[2])
             first = builder.gep(into.data, [arguments[1]], inbounds=True)
             second = builder.gep(out_of.data, [arguments[3]], inbounds=True)
-            cgutils.raw_memcpy(builder, first, second, arguments[4], 1)
+            copy_memory: Any = cgutils.raw_memcpy
+            copy_memory(builder, first, second, arguments[4], 1)
             return context.get_dummy_value()
 
         return types.void(target, to, source, at, count), generate
