@@ -1,11 +1,11 @@
 """Measure what the agent costs: from recorded psample messages to datagrams, and live on a netlink socket.
 
-Method: "recorded" walks through the messages of a recording, repeated, in batches as a socket gives them, up to finished
-datagrams; what the system calls cost is not in it. "Live" is the agent as it runs, with a netlink socket of the family
-NETLINK_USERSOCK in place of psample's: a process of its own multicasts recorded messages through the real kernel's
-netlink at a steady rate, and the agent sends its datagrams to a port of loopback that nobody reads. Charged is the
-processor time of the agent's process. Bias: this kernel has no psample, so that what the kernel itself spends on a sample
-is not measured, and the sender shares the machine. Numbers of the messages are counted on, so that losses show.
+Method: "recorded" walks through the messages of a recording, repeated, in batches as a socket gives them, up to
+finished datagrams; what the system calls cost is not in it. "Live" is the agent as it runs, with a netlink socket of
+the family NETLINK_USERSOCK in place of psample's: a process of its own multicasts recorded messages through the real
+kernel's netlink at a steady rate, and the agent sends its datagrams to a port of loopback that nobody reads. Charged
+is the processor time of the agent's process. Bias: what the kernel itself spends on a sample is not measured, and the
+sender shares the machine. Numbers of the messages are counted on, so that losses show.
 """
 
 from __future__ import annotations
@@ -13,17 +13,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import socket
 import statistics
 import struct
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from tidegate.agent.config import AgentConfig, CollectorConfig, Source
 from tidegate.agent.exporter import Exporter
@@ -39,7 +37,7 @@ from tidegate.wire.netlink.samples import SampleReader
 FAMILY = 32  # of the messages in the recording
 USERSOCK, GROUP = 2, 5
 SOL_NETLINK, ADD_MEMBERSHIP, SO_RCVBUFFORCE = 270, 1, 33
-RECORDING = Path('/work/shared/data/psample/linux-6.1/rate-10.bin')
+RECORDING = Path("/work/shared/data/psample/linux-6.1/rate-10.bin")
 MESSAGES = 600_000
 BATCH = 256
 ROUNDS = 5
@@ -145,11 +143,14 @@ async def _run_agent() -> None:
     """Be the agent until standard input ends."""
     estimated = [0]
 
-    def count(blocks: Any) -> None:
+    def count(blocks: Sequence[Block]) -> None:
         estimated[0] += sum(map(_estimated, blocks))
 
     config = AgentConfig(
-        collectors=(CollectorConfig(address="127.0.0.1", port=9),), address="192.0.2.1", source=Source.PSAMPLE, polling_s=0
+        collectors=(CollectorConfig(address="127.0.0.1", port=9),),
+        address="192.0.2.1",
+        source=Source.PSAMPLE,
+        polling_s=0,
     )
     agent = Agent(config, SystemClock(), sent=count, open_psample=_open)
     with agent.run():

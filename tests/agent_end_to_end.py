@@ -50,13 +50,15 @@ def main(arguments: Sequence[str]) -> None:
     """Run it and print what happened."""
     folder, rate, *flags = arguments
     with lab.opened():
-        print(json.dumps(_happened(Path(folder), int(rate), flags)))
+        sys.stdout.write(json.dumps(_happened(Path(folder), int(rate), flags)))
 
 
 def _happened(folder: Path, rate: int, flags: Sequence[str]) -> dict[str, object]:
     (folder / "collector.toml").write_text(CONFIG)
     status = folder / "status.json"
-    (folder / "agent.toml").write_text(f'[agent]\nstatus_file = "{status}"\npolling_s = 2\nmost_samples = {MOST_SAMPLES}\n')
+    (folder / "agent.toml").write_text(
+        f'[agent]\nstatus_file = "{status}"\npolling_s = 2\nmost_samples = {MOST_SAMPLES}\n'
+    )
     agent = [TIDEGATE, "agent", "--config", str(folder / "agent.toml"), "--collector", "198.51.100.2"]
     agent += ["--interface", "r1", "--sampling", str(rate), *flags]
     collector = ["ip", "netns", "exec", "h2", TIDEGATE, "run", "--config", str(folder / "collector.toml")]

@@ -114,8 +114,12 @@ def _speed(text: str) -> float | None:
 @click.option("--collector", "collectors", multiple=True, help="Address, or address:port, to send to; may be repeated.")
 @click.option("--interface", "interfaces", multiple=True, help="Interface or pattern to sample; may be repeated.")
 @click.option("--source", help="auto, psample, nflog, packet or none; of a recording: psample, nflog or dropmon.")
-@click.option("--setup", type=click.Choice(["tc", "nft"]), help="Install sampling in the kernel, and remove it at the end.")
-@click.option("--sampling", type=click.IntRange(0), help="1 in N packets; by the speed of the interface where not given.")
+@click.option(
+    "--setup", type=click.Choice(["tc", "nft"]), help="Install sampling in the kernel, and remove it at the end."
+)
+@click.option(
+    "--sampling", type=click.IntRange(0), help="1 in N packets; by the speed of the interface where not given."
+)
 @click.option("--polling", type=click.IntRange(0, 300), help="Seconds between readings of counters; 0 for none.")
 @click.option("--agent-address", help="The agent address, or the interface that has it.")
 @click.option("--discards", is_flag=True, help="Tell of packets that the kernel drops, with reasons.")
@@ -133,7 +137,7 @@ def agent(  # noqa: PLR0913 - click's options
     *,
     show: bool,
     clean_up: bool,
-    **flags: Any,
+    **flags: Any,  # noqa: ANN401 - what `AgentFlags` takes
 ) -> None:
     """Sample the packets of this machine and read its counters: sFlow to the collectors.
 
@@ -182,9 +186,7 @@ def _run_agent(config: AgentConfig, load: Callable[[], AgentConfig], *, show: bo
     asyncio.run(run_agent(config, clock=SystemClock(), load=load, ready=ready, sent=sent))
 
 
-def _replay_recording(
-    recording: Path, kind: Recorded, config: AgentConfig, *, output: Path | None, show: bool
-) -> None:
+def _replay_recording(recording: Path, kind: Recorded, config: AgentConfig, *, output: Path | None, show: bool) -> None:
     from tidegate.apps.agent_print import DatagramPrinter
     from tidegate.apps.agent_replay import describe_replayed, replay_recording
 

@@ -21,7 +21,7 @@ from tidegate.wire.sflow.samples import CountersSample, Datagram, FlowSample, fi
 
 TESTS = Path(__file__).resolve().parents[1]
 RATE = 10
-PRIVATE = "mkdir -p /run/netns; mount -t tmpfs none /run/netns; ip link set lo up; exec \"$@\""
+PRIVATE = 'mkdir -p /run/netns; mount -t tmpfs none /run/netns; ip link set lo up; exec "$@"'
 SOURCES = {"packet": ["--source", "packet"], "nft": ["--setup", "nft"]}
 pytestmark = pytest.mark.netns
 

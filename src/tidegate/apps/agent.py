@@ -1,8 +1,9 @@
 """`tidegate agent`: sources, counters, the exporter and the collectors, joined on one event loop.
 
-A socket that becomes readable is read until it is empty, and then left alone for some milliseconds, so that under load a
-batch holds many packets. The exporter turns batches into datagrams; what is due is sent to every collector. Counters are
-read when `Polling` says so, interfaces are followed as the kernel tells of them. Nothing on this loop waits for anybody.
+A socket that becomes readable is read until it is empty, and then left alone for some milliseconds, so that under
+load a batch holds many packets. The exporter turns batches into datagrams; what is due is sent to every collector.
+Counters are read when `Polling` says so, interfaces are followed as the kernel tells of them. Nothing on this loop
+waits for anybody.
 """
 
 from __future__ import annotations
@@ -108,7 +109,9 @@ class Agent:
         """Return what a user wants to know at the start."""
         lines = [f"agent {_text(self._address)}, packets from {self._sources.source.value}"]
         if self._sources.source is Source.PACKET or self._config.setup is not Setup.NONE:
-            lines.append("sampling " + (", ".join(f"{port.name} 1 in {port.rate}" for port in self._ports) or "nothing"))
+            lines.append(
+                "sampling " + (", ".join(f"{port.name} 1 in {port.rate}" for port in self._ports) or "nothing")
+            )
         lines += [f"sFlow to {one.target}" for one in self._collectors] or ["no collector: nothing is sent"]
         return lines
 
@@ -156,9 +159,7 @@ class Agent:
         self._setup.warn_of_leftovers()
         self._stack.callback(self._setup.close)
         source = chosen_source(config, has_samplers=has_samplers)
-        self._sources = PacketSources(
-            source, self._clock, added=self._watch, removed=self._unwatch, open_psample=self._open_psample
-        )
+        self._sources = PacketSources(source, self._clock, self, open_psample=self._open_psample)
         self._stack.callback(self._sources.close)
         self._choose_address()
         if not self._address:
@@ -196,9 +197,7 @@ class Agent:
         self._address = chosen or self._address
 
     def _open_collectors(self) -> None:
-        wanted = [
-            Target(one.address, one.port, one.local_address, one.interface) for one in self._config.collectors
-        ]
+        wanted = [Target(one.address, one.port, one.local_address, one.interface) for one in self._config.collectors]
         kept = {one.target: one for one in self._collectors if one.target in wanted}
         for one in self._collectors:
             if one.target not in kept:
@@ -243,16 +242,19 @@ class Agent:
         self._sources.update(config, self._ports)
         self._setup.update(config, self._ports)
 
-    def _watch(self, key: int, source: PacketSource) -> None:
+    def watch(self, key: int, source: PacketSource) -> None:
+        """Read a socket from now on."""
         self._loop.add_reader(source.fileno(), self._read_packets, key, source)
 
-    def _unwatch(self, source: PacketSource) -> None:
+    def unwatch(self, source: PacketSource) -> None:
+        """Leave a socket alone from now on."""
         self._loop.remove_reader(source.fileno())
         handle = self._resting.pop(source.fileno(), None)
         if handle is not None:
             handle.cancel()
 
-    def _read_packets(self, key: int, source: PacketSource) -> None:
+    def drain(self, key: int, source: PacketSource) -> None:
+        """Take the packets that wait at a socket."""
         now_ns = self._clock.monotonic_ns()
         for _ in range(_MOST_BATCHES):
             batches = source.read()
@@ -263,6 +265,9 @@ class Agent:
             for packets in batches:
                 self._exporter.packets(packets, now_ns)
         self._send(self._exporter.take(now_ns))
+
+    def _read_packets(self, key: int, source: PacketSource) -> None:
+        self.drain(key, source)
         descriptor = source.fileno()
         self._loop.remove_reader(descriptor)
         self._resting[descriptor] = self._loop.call_later(_REST_S, self._rested, key, source)
@@ -270,7 +275,7 @@ class Agent:
 
     def _rested(self, key: int, source: PacketSource) -> None:
         self._resting.pop(source.fileno(), None)
-        self._watch(key, source)
+        self.watch(key, source)
 
     def _read_alerts(self) -> None:
         if self._monitor is None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
-from tidegate.agent.config import AgentConfig, CollectorConfig, DiscardsConfig, Setup, Source
+from tidegate.agent.config import AgentConfig, CollectorConfig, Setup, Source
 from tidegate.apps.agent_replay import Recorded
 from tidegate.apps.config import load_config
 from tidegate.errors import ConfigError

@@ -71,9 +71,7 @@ class Interfaces:
 
     def known(self, now_ns: int) -> list[Link]:
         """Return what there is, and what was until a moment ago unless its number is in use again."""
-        self._gone = {
-            index: (link, since) for index, (link, since) in self._gone.items() if now_ns - since < _GONE_NS
-        }
+        self._gone = {index: (link, since) for index, (link, since) in self._gone.items() if now_ns - since < _GONE_NS}
         return [*self.now.values(), *(link for index, (link, _) in self._gone.items() if index not in self.now)]
 
     @property

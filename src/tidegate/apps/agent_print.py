@@ -79,5 +79,7 @@ def _packet(sample: Mapping[str, Any]) -> str:
     ends = next(((fields[one], fields[two]) for one, two in _PACKET_KEYS if one in fields and two in fields), None)
     if ends is not None:
         ports = next(((fields[one], fields[two]) for one, two in _PORT_KEYS if one in fields and two in fields), None)
-        parts.append(" > ".join(ends if ports is None else [f"{end}:{port}" for end, port in zip(ends, ports, strict=True)]))
+        parts.append(
+            " > ".join(ends if ports is None else [f"{end}:{port}" for end, port in zip(ends, ports, strict=True)])
+        )
     return " ".join(part for part in parts if part)

@@ -1,13 +1,14 @@
 """`tidegate agent --replay`: recorded netlink messages to the datagrams that the agent would send, as a capture file.
 
-Time is that of the recording: each message goes through the same core as a live one, at the moment it tells of; messages
-that tell none come at the moment of the one before. Interfaces are those that the messages name.
+Time is that of the recording: each message goes through the same core as a live one, at the moment it tells of;
+messages that tell none come at the moment of the one before. Interfaces are those that the messages name.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ipaddress
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
@@ -182,9 +183,7 @@ def _read(recording: Path) -> bytes:
     return octets
 
 
-def _replay_packets(
-    octets: bytes, family: int, exporter: Exporter, writing: _Writing
-) -> tuple[dict[str, int], str]:
+def _replay_packets(octets: bytes, family: int, exporter: Exporter, writing: _Writing) -> tuple[dict[str, int], str]:
     reader = SampleReader(family)
     for packets in reader.read(block_of([octets], [0])):
         exporter.learn(packets)
@@ -202,7 +201,7 @@ def _moments(packets: Packets) -> Iterator[tuple[int, int]]:
     millisecond = packets.rows[: packets.count, Row.TIME] // 1_000_000
     edges = np.flatnonzero(np.diff(millisecond)) + 1
     bounds = [0, *edges.tolist(), packets.count]
-    yield from ((first, last) for first, last in zip(bounds, bounds[1:], strict=False) if first < last)
+    yield from ((first, last) for first, last in itertools.pairwise(bounds) if first < last)
 
 
 def _replay_alerts(octets: bytes, exporter: Exporter, writing: _Writing) -> tuple[dict[str, int], str]:

@@ -15,7 +15,7 @@ from tidegate.io.packet_socket import PacketSocket, PacketTap
 from tidegate.io.sample_socket import SampleSocket, open_nflog, open_psample
 from tidegate.wire.netlink.rows import Packets
 
-__all__ = ["PacketSource", "PacketSources", "chosen_source"]
+__all__ = ["PacketSource", "PacketSources", "Watcher", "chosen_source"]
 
 _LOG = logging.getLogger(__name__)
 _PSAMPLE_CHECK_NS = 15_000_000_000
@@ -54,21 +54,36 @@ def chosen_source(config: AgentConfig, *, has_samplers: Callable[[], bool]) -> S
     return Source.PSAMPLE if has_samplers() else Source.PACKET
 
 
+class Watcher(Protocol):
+    """Who reads the sockets; a key is the interface's index, 0 for the one socket of all."""
+
+    def watch(self, key: int, source: PacketSource) -> None:
+        """Read a socket from now on."""
+        ...
+
+    def drain(self, key: int, source: PacketSource) -> None:
+        """Take the packets that wait at a socket."""
+        ...
+
+    def unwatch(self, source: PacketSource) -> None:
+        """Leave a socket alone from now on."""
+        ...
+
+
 class PacketSources:
-    """All sockets by a key: the name of the source, or the interface's index. `added` and `removed` hear of each."""
+    """All sockets there are; what waits at one that is changed or closed is read first."""
 
     def __init__(
         self,
         source: Source,
         clock: Clock,
+        watcher: Watcher,
         *,
-        added: Callable[[int, PacketSource], None],
-        removed: Callable[[PacketSource], None],
         open_psample: Callable[[Clock], SampleSocket] = open_psample,
     ) -> None:
         self.source = source
         self._clock = clock
-        self._added, self._removed = added, removed
+        self._watcher = watcher
         self._open_psample = open_psample
         self._open: dict[int, PacketSource] = {}
         self._groups: tuple[int, ...] = ()
@@ -115,7 +130,7 @@ class PacketSources:
 
     def statistics(self) -> dict[str, object]:
         """Return the counters of all sockets."""
-        told = {}
+        told: dict[str, object] = {}
         for one in self._open.values():
             if isinstance(one, SampleSocket):
                 told[self.source.value] = one.told()
@@ -132,6 +147,10 @@ class PacketSources:
             if isinstance(current, PacketSocket) and current.tap == tap:
                 continue
             if isinstance(current, PacketSocket):
+                if current.can_become(tap):
+                    self._watcher.drain(index, current)
+                    current.change(tap)
+                    continue
                 self._remove(index)
             try:
                 self._add(index, PacketSocket(tap, self._clock))
@@ -144,11 +163,12 @@ class PacketSources:
 
     def _add(self, key: int, source: PacketSource) -> None:
         self._open[key] = source
-        self._added(key, source)
+        self._watcher.watch(key, source)
 
     def _remove(self, key: int) -> None:
         source = self._open.pop(key)
-        self._removed(source)
+        self._watcher.drain(key, source)
+        self._watcher.unwatch(source)
         source.close()
 
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 import itertools
 import os
 import socket
-from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 from tidegate.wire.netlink.genl import CONTROL, Family, get_family_body, read_family
-from tidegate.wire.netlink.message import Flags, Kind, Message, encode_message, read_answer, split_messages
+from tidegate.wire.netlink.message import Answer, Flags, Kind, Message, encode_message, read_answer, split_messages
 
 __all__ = ["GENERIC", "NETFILTER", "ROUTE", "Netlink", "find_family"]
 
 ROUTE, NETFILTER, GENERIC = 0, 12, 16  # protocols, linux/netlink.h
-_SOL_NETLINK, _EXT_ACK, _CAP_ACK, _STRICT = 270, 11, 10, 12
+_SOL_NETLINK, _EXT_ACK, _CAP_ACK = 270, 11, 10
 _ROOM = 1 << 16
 _TRIES = 5
 _TIMEOUT_S = 5.0
@@ -35,48 +35,49 @@ class Netlink:
         self._socket.bind((0, 0))
         self._numbers = itertools.count(1)
 
-    def __enter__(self) -> Netlink:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
 
-    def do(self, kind: int, body: bytes, flags: Flags = Flags(0)) -> list[Message]:  # noqa: B008 - flags are immutable
+    def do(self, kind: int, body: bytes, flags: int = 0) -> list[Message]:
         """Send a request and return what was answered until its acknowledgement; `OSError` where it was refused."""
-        return self._ask(kind, Flags.REQUEST | Flags.ACK | flags, body, lambda _: None)
+        return self._ask(kind, Flags.REQUEST | Flags.ACK | flags, body)[0]
 
     def dump(self, kind: int, body: bytes) -> list[Message]:
-        """Return all messages of a dump; `OSError`."""
-        for left in reversed(range(_TRIES)):
-            interrupted: list[Message] = []
-            found = self._ask(kind, Flags.REQUEST | Flags.DUMP, body, interrupted.append)
-            if not interrupted or not left:
+        """Return all messages of a dump; `OSError`. After some tries also one that changes did not leave whole."""
+        found: list[Message] = []
+        for _ in range(_TRIES):
+            found, whole = self._ask(kind, Flags.REQUEST | Flags.DUMP, body)
+            if whole:
                 break
         return found
 
-    def _ask(self, kind: int, flags: Flags, body: bytes, interrupted: Callable[[Message], object]) -> list[Message]:
+    def _ask(self, kind: int, flags: int, body: bytes) -> tuple[list[Message], bool]:
+        """Return the answers to a request, and whether nothing changed while they were given."""
         number = next(self._numbers)
         self._socket.send(encode_message(kind, flags, number, body))
         found: list[Message] = []
+        whole = True
         while True:
             for message in split_messages(self._socket.recv(_ROOM)):
                 if message.sequence != number:
                     continue
-                if message.flags & Flags.DUMP_INTERRUPTED:
-                    interrupted(message)
-                if message.type == Kind.DONE:
-                    return found
-                if message.type != Kind.ERROR:
+                whole = whole and not message.flags & Flags.DUMP_INTERRUPTED
+                if message.type not in {Kind.ERROR, Kind.DONE}:
                     found.append(message)
                     continue
-                answer = read_answer(message)
-                if answer.errno:
+                answer = read_answer(message) if message.body else Answer(0)
+                if answer.errno:  # of a dump too, where its end (DONE) says that it came early
                     raise OSError(answer.errno, answer.text or os.strerror(answer.errno))
-                return found
+                return found, whole
 
 
 def find_family(generic: Netlink, name: str) -> Family | None:

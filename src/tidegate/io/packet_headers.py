@@ -1,4 +1,4 @@
-"""What the kernel tells beside the octets of packets that a packet socket received: one kernel, message headers to rows.
+"""What the kernel tells beside the octets of packets that a packet socket received: message headers to rows.
 
 Answers for: packet(7) (sockaddr_ll, PACKET_AUXDATA), linux/if_packet.h, cmsg(3).
 """
@@ -23,7 +23,7 @@ _DATA, _DATA_LENGTH = int(Row.DATA), int(Row.DATA_LENGTH)
 
 
 @kernel("i8(i8[:,::1], i4[:,::1], u1[:,::1], i8[:,::1], i4[:,::1], i8, i8, i8, i8, i8[::1], i8[:,::1])")
-def read_packet_headers(  # noqa: C901, PLR0913, PLR0917 - a kernel: arrays in, arrays out
+def read_packet_headers(
     headers: I64,
     header_halves: I32,
     names: U8,
@@ -41,7 +41,7 @@ def read_packet_headers(  # noqa: C901, PLR0913, PLR0917 - a kernel: arrays in, 
     `now_ns` is the time where the kernel gave none; `layer` what packets of the interface begin with. DATA is left for
     who copies the octets. Returned is the greatest length.
     """
-    longest = 0
+    longest = np.int64(0)
     for i in range(lengths.size):
         length = np.int64(header_halves[i, LENGTH_AT])
         lengths[i] = length

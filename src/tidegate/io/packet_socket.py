@@ -86,8 +86,12 @@ class PacketSocket:
         """Close the socket."""
         self._socket.close()
 
+    def can_become(self, tap: PacketTap) -> bool:
+        """Tell whether `change` is enough: the filter alone is different."""
+        return msgspec.structs.replace(tap, rate=self.tap.rate, octets=self.tap.octets) == self.tap
+
     def change(self, tap: PacketTap) -> None:
-        """Sample at another rate or length; packets that wait are those of the old filter, and told at its rate first."""
+        """Sample at another rate or length; what waits should be read before, for it is told at the new rate."""
         _attach(self._socket, tap)
         self.tap = tap
 
@@ -142,9 +146,7 @@ def _open(tap: PacketTap) -> socket.socket:
 def _attach(sock: socket.socket, tap: PacketTap) -> None:
     program = sampling_filter(tap.rate, tap.octets, egress_only=tap.egress and not tap.ingress)
     octets = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *one) for one in program))
-    sock.setsockopt(
-        socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", len(program), ctypes.addressof(octets))
-    )
+    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", len(program), ctypes.addressof(octets)))
 
 
 def _reason(error: OSError) -> str:

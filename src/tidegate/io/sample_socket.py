@@ -106,7 +106,9 @@ def open_psample(clock: Clock) -> SampleSocket:
     except OSError as error:
         sock.close()
         if error.errno == errno.EPERM:
-            raise SourceError("psample", "joining it needs CAP_NET_ADMIN: run as root, or as the systemd unit does") from None
+            raise SourceError(
+                "psample", "joining it needs CAP_NET_ADMIN: run as root, or as the systemd unit does"
+            ) from None
         raise SourceError("psample", f"cannot be joined: {error.strerror}") from None
     return SampleSocket(sock, found[0], clock, is_current=lambda: _psample_family() == found)
 

@@ -1,8 +1,8 @@
 """Frames of netlink: messages, their attributes, and the kernel's answers to requests.
 
 In go octets as they come from or go to a netlink socket, in the byte order of the host; out come messages and
-attributes. A message that does not fit its buffer ends the reading with `DecodeError`; so does an attribute that does not
-fit its message. Nothing is allocated from a length that the octets do not hold.
+attributes. A message that does not fit its buffer ends the reading with `DecodeError`; so does an attribute that does
+not fit its message. Nothing is allocated from a length that the octets do not hold.
 
 Answers for: RFC 3549 section 2, linux/netlink.h (nlmsghdr, nlattr, extended acknowledgements).
 """
@@ -143,11 +143,15 @@ def text_of(value: bytes | None) -> str:
 
 
 def read_answer(message: Message) -> Answer:
-    """Return what an error message says (an acknowledgement is an error 0); `DecodeError` where it is too short."""
+    """Return what an error, an acknowledgement (an error 0) or the end of a dump says; `DecodeError`."""
     if len(message.body) < 4:
         raise DecodeError("truncated netlink error", 0)
     code = -int.from_bytes(message.body[:4], ORDER, signed=True)
-    if not message.flags & Flags.ACK_TLVS or len(message.body) < 4 + HEADER.size:
+    if not message.flags & Flags.ACK_TLVS:
+        return Answer(code)
+    if message.type == Kind.DONE:  # no copy of the request behind the number
+        return Answer(code, text_of(first_attributes(message.body, 4).get(1)))
+    if len(message.body) < 4 + HEADER.size:
         return Answer(code)
     inner = int.from_bytes(message.body[4:8], ORDER)
     start = 4 + HEADER.size if message.flags & Flags.CAPPED or not code else 4 + inner + (-inner % 4)
