@@ -146,6 +146,7 @@ def agent(  # noqa: PLR0913 - click's options
     from tidegate.apps.agent_config import AgentFlags, agent_config, replay_kind
     from tidegate.apps.kernels import AGENT_KERNELS
     from tidegate.apps.terminal import compile_with_progress, set_up_log
+    from tidegate.io.clock import SystemClock
 
     set_up_log(log_level)
     if clean_up:
@@ -153,12 +154,16 @@ def agent(  # noqa: PLR0913 - click's options
         return
     if recording is not None:
         kind = replay_kind(flags.pop("source"))
-    config = agent_config(config_path, hsflowd, AgentFlags(**flags))
+
+    def load() -> AgentConfig:
+        return agent_config(config_path, hsflowd, AgentFlags(**flags), clock=SystemClock())
+
+    config = load()
     compile_with_progress(AGENT_KERNELS)
     if recording is not None:
         _replay_recording(recording, kind, config, output=output, show=show)
     else:
-        _run_agent(config, lambda: agent_config(config_path, hsflowd, AgentFlags(**flags)), show=show)
+        _run_agent(config, load, show=show)
 
 
 def _clean_up() -> None:

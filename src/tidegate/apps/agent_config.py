@@ -9,14 +9,17 @@ from typing import Any, TypeVar
 import msgspec
 
 from tidegate.agent.config import AgentConfig, CollectorConfig, Setup, Source
+from tidegate.agent.hsflowd import parse_hsflowd_auto, parse_hsflowd_conf
 from tidegate.apps.agent_replay import Recorded
 from tidegate.apps.config import load_config
-from tidegate.errors import ConfigError
+from tidegate.errors import ConfigError, SourceError, TextError
+from tidegate.io.clock import Clock
 
 __all__ = ["AgentFlags", "agent_config", "replay_kind"]
 
 _LOG = logging.getLogger(__name__)
 _PORT = 6343
+_TRIES, _AGAIN_S = 20, 0.05
 E = TypeVar("E", Source, Recorded)
 
 
@@ -33,11 +36,11 @@ class AgentFlags(msgspec.Struct, frozen=True, kw_only=True):
     discards: bool = False
 
 
-def agent_config(path: Path | None, hsflowd: Path | None, flags: AgentFlags) -> AgentConfig:
+def agent_config(path: Path | None, hsflowd: Path | None, flags: AgentFlags, *, clock: Clock) -> AgentConfig:
     """Return what the agent is to do; `ConfigError` and `SourceError` where that cannot be."""
     if path is not None and hsflowd is not None:
         raise ConfigError("--hsflowd", "give one file: this, or --config")
-    config = load_hsflowd(hsflowd) if hsflowd is not None else load_config(path).agent
+    config = _load_hsflowd(hsflowd, clock) if hsflowd is not None else load_config(path).agent
     said: dict[str, Any] = {
         "collectors": tuple(_collector(text) for text in flags.collectors) or None,
         "interfaces": flags.interfaces or None,
@@ -78,5 +81,34 @@ def _collector(text: str) -> CollectorConfig:
     return CollectorConfig(address=address, port=int(port) if port else _PORT)
 
 
-def load_hsflowd(path: Path) -> AgentConfig:
-    raise ConfigError("--hsflowd", "is being built")
+def _load_hsflowd(path: Path, clock: Clock) -> AgentConfig:
+    """Read a file of Host sFlow's, and say what became of settings that have no equal here; `SourceError`.
+
+    hsflowd.auto is written in place: while its two revisions differ it is read again.
+    """
+    for left in reversed(range(_TRIES)):
+        text = _text_of(path)
+        try:
+            config, notes = parse_hsflowd_auto(text) if _is_auto(path, text) else parse_hsflowd_conf(text)
+        except TextError as error:
+            raise SourceError(str(path), str(error)) from None
+        except SourceError as error:
+            if not left:
+                raise SourceError(str(path), error.reason) from None
+            clock.sleep(_AGAIN_S)
+            continue
+        break
+    for note in notes:
+        _LOG.warning("%s: %s", path, note)
+    return config
+
+
+def _is_auto(path: Path, text: str) -> bool:
+    return path.suffix == ".auto" or text.lstrip().startswith("rev_start")
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise SourceError(str(path), error.strerror or str(error)) from None

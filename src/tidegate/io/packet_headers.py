@@ -77,7 +77,7 @@ def read_packet_headers(
                     tpid = (tags >> 16) & 0xFFFF if status & _TPID_VALID else 0x8100
                     rows[i, _TAG] = tpid << 16 | (tags & 0xFFFF)
             at += (size + 7) >> 3
-    return longest
+    return int(longest)
 
 
 KERNELS = (read_packet_headers,)
