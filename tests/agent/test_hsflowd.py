@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from documents import pages
 from tidegate.agent.config import (
     AgentConfig,
     CollectorConfig,
@@ -279,3 +280,12 @@ def _read_or_refused(text: str, *, auto: bool = False) -> None:
         assert msgspec.convert(msgspec.to_builtins(config), AgentConfig) == config
         lines = [str(note) for note in notes]
     assert all(line.startswith("line ") and "\n" not in line for line in lines)
+
+
+def test_the_guide_says_the_same_twice() -> None:
+    (page,) = (page for page in pages() if page.path.name == "from-host-sflow.md")
+    (_, written), *_ = page.blocks("")
+    (_, ours), *_ = page.blocks("toml")
+    config, notes = parse_hsflowd_conf(written)
+    assert msgspec.toml.decode(ours, type=dict[str, AgentConfig])["agent"] == config
+    assert [note.setting for note in notes] == ["psample"]
