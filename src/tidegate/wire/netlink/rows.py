@@ -18,7 +18,7 @@ class Row(IntEnum):
     SEQUENCE = 1
     INPUT = 2  # ifIndex
     OUTPUT = 3  # ifIndex
-    NARROW = 4  # 1: the two are the low 16 bits of theirs
+    NARROW = 4  # bit 0: INPUT is the low 16 bits of its own, bit 1: OUTPUT is
     EGRESS = 5  # 1: sampled on the way out, 0: on the way in
     RATE = 6  # 1 in so many packets; 0: not told
     LENGTH = 7  # octets of the frame, without its FCS, or of the packet where there is no MAC header

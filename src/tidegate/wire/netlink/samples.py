@@ -27,13 +27,14 @@ _FIRST_TYPE = 16  # NLMSG_MIN_TYPE: numbers below are netlink's own
 
 
 @kernel("Tuple((i8,i8,i8))(Array(u1,1,'C',readonly=True), i8[::1], i8[::1], i8, i8, i8, i8[:,::1], i8[::1])")
-def read_samples(  # noqa: PLR0913, PLR0917 - a kernel's arguments are its arrays
+def read_samples(
     data: U8, offset: I64, length: I64, family: int, datagram: int, skip: int, rows: I64, tally: I64
 ) -> tuple[int, int, int]:
     """Read messages from octet `skip` of a datagram on, until `rows` is full or there are no more.
 
     `family` is the message type to read: `NFLOG`, or that of psample, which 0 takes all others for. `rows` is (n, Row),
-    `tally` (Told,) is added to. Returned are the number of rows, and the datagram and octet to go on from: their number where all is read.
+    `tally` (Told,) is added to. Returned are the number of rows, and the datagram and octet to go on from: where all is
+    read, the number of datagrams.
     """
     count = 0
     while datagram < offset.size:
@@ -51,7 +52,7 @@ def read_samples(  # noqa: PLR0913, PLR0917 - a kernel's arguments are its array
             elif kind == NFLOG:
                 if family == NFLOG:
                     told = fill_nflog(data, at + 16, at + size, rows, count)
-            elif family in (0, kind):  # noqa: PLR6201 - numba knows tuples
+            elif family in (0, kind):
                 told = fill_psample(data, at + 16, at + size, rows, count)
             if told != _NONE:
                 tally[told] += 1
