@@ -296,6 +296,11 @@ def test_a_shared_block_and_an_ingress_qdisc_are_left_alone() -> None:
     assert format_plan(plan).startswith("# eth0 egress: not sampled")
 
 
+def test_a_clsact_such_as_we_do_not_make_is_not_removed() -> None:
+    left = _state(_clsact(ingress_block=7), _sampler(2, Hook.EGRESS, 1, Sampling(7, 7, 0, MADE)))
+    assert format_plan(plan_removal(left)) == "tc filter del dev eth0 egress pref 1 handle 0x1 matchall\n"
+
+
 def test_an_interface_without_a_name_is_told_by_its_number() -> None:
     left = TcState((_clsact(),), (_sampler(2, Hook.INGRESS, 1, Sampling(7, 7, 0, FOUND)),))
     assert "dev if2" in format_plan(plan_removal(left))

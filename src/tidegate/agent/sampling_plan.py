@@ -12,6 +12,7 @@ the qdisc and adding the first filter leaves an empty qdisc behind, which does n
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import msgspec
 
@@ -118,7 +119,7 @@ def _plan_interface(ifindex: int, wanted: Sequence[WantedFilter], found: TcState
     ours = [one for one in filters if is_ours(one)]
     others = _others(filters, ours)
     name = next((one.name for one in wanted), found.names.get(ifindex, f"if{ifindex}"))
-    made = qdisc is None or (qdisc.kind == "clsact" and any(_made_clsact(one) for one in ours))
+    made = qdisc is None or (_could_be_ours(qdisc) and any(_made_clsact(one) for one in ours))
     placed, notes = _place(wanted, qdisc, others, pref=pref)
     missing = {place: _signed(one, made=made) for place, one in placed.items()}
     changes: list[TcChange] = []
@@ -143,6 +144,11 @@ def _others(filters: Iterable[Filter], ours: Sequence[Filter]) -> list[Filter]:
     return [one for one in filters if not is_ours(one) and (one.handle or (one.hook, one.chain, one.pref) not in told)]
 
 
+def _could_be_ours(qdisc: Qdisc) -> bool:
+    """Tell whether a qdisc is such as we make; one with a block has been put in the place of ours."""
+    return qdisc.kind == "clsact" and not qdisc.ingress_block and not qdisc.egress_block
+
+
 def _made_clsact(one: Filter) -> bool:
     cookie = one.sample.sampling.cookie if one.sample else b""
     return len(cookie) > len(_MARK) + 1 and bool(cookie[len(_MARK) + 1] & _MADE_CLSACT)
@@ -156,7 +162,7 @@ def _place(
     notes: list[str] = []
     for one in wanted:
         taken = {other.pref for other in others if other.hook is one.hook and not other.chain}
-        place = next((at for at in (*range(pref, 0, -1), *range(pref + 1, 0x10000)) if at not in taken), 0)
+        place = next((at for at in chain(range(pref, 0, -1), range(pref + 1, 0x10000)) if at not in taken), 0)
         refusal = _refusal(one, qdisc) or ("" if place else "not sampled: no preference is free")
         remark = refusal or _moved(pref, place=place)
         if remark:
