@@ -3,13 +3,14 @@
     h1 (eth0: 192.0.2.2, 2001:db8:1::2) - r1 [router] r2 - (eth0: 198.51.100.2, 2001:db8:2::2) h2
 
 The router is the namespace that the caller is in: r1 has ifIndex 101, 192.0.2.1 and 2001:db8:1::1, r2 has 102,
-198.51.100.1 and 2001:db8:2::1. Neighbours are static and MTUs 9000, so that no frame passes but those that are asked for.
-Everything here needs root, and little else: it also runs in the guest, where imports are slow.
+198.51.100.1 and 2001:db8:2::1. Neighbours are static and MTUs 9000, so that no frame passes but those that are asked
+for. Everything here needs root, and little else: it also runs in the guest, where imports are slow.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import shlex
 import signal
@@ -34,6 +35,7 @@ H1_6, H2_6 = "2001:db8:1::2", "2001:db8:2::2"
 R1, R2, R1_6 = "192.0.2.1", "198.51.100.1", "2001:db8:1::1"
 _CLONE_NEWNET = 0x40000000
 _RCVBUFFORCE, _ADD_MEMBERSHIP, _SOL_NETLINK = 33, 1, 270  # linux/socket.h, linux/netlink.h
+_ROOM = 1 << 17
 _LIMIT_S = 20.0
 
 
@@ -63,7 +65,7 @@ def opened() -> Iterator[None]:
     try:
         for side in SIDES:
             _connect(side)
-        quiet(_frames_seen)
+        settle()
         yield
     finally:
         run("ip netns del h1", "ip netns del h2")
@@ -99,7 +101,8 @@ def _connect(side: str) -> None:
 def _addressing(side: str, device: str, own: int, other_mac: str) -> list[str]:
     four, six = SIDES[side]
     return [
-        f"link set {device} addrgenmode none up",
+        f"link set {device} addrgenmode none",  # in one command with `up` it would come too late
+        f"link set {device} up",
         f"addr add {four.format(own)}/24 dev {device}",
         f"addr add {six.format(own)}/64 dev {device} nodad",
         *(f"neigh add {form.format(3 - own)} lladdr {other_mac} dev {device} nud permanent" for form in (four, six)),
@@ -118,8 +121,9 @@ def quiet(measure: Callable[[], object], *, for_s: float = 0.3) -> None:
             last, since = now, time.monotonic()
 
 
-def _frames_seen() -> object:
-    return [line.split()[1:] for line in Path("/proc/net/dev").read_text().splitlines() if line.strip().startswith("r")]
+def settle() -> None:
+    """Wait until no interface of this namespace sees a frame."""
+    quiet(Path("/proc/net/dev").read_text)
 
 
 @contextmanager
@@ -153,9 +157,12 @@ def ping(count: int, to: str, *, size: int = 56, start: str = "h1") -> None:
 
 
 def send(sizes: Sequence[int], to: str = H2, *, port: int = 5001, tos: int = 0, sink: str = "h2") -> None:
-    """Send datagrams from h1, one a payload size; a socket in `sink` takes them, where one is named."""
-    family = _family(to)
-    with socket_in(sink, family, socket.SOCK_DGRAM) as taker, socket_in("h1", family, socket.SOCK_DGRAM) as sender:
+    """Send datagrams from h1, one a payload size; a socket in `sink` takes them, where it is not empty."""
+    family = family_of(to)
+    with (
+        socket_in(sink, family, socket.SOCK_DGRAM) as taker,
+        socket_in("h1", family, socket.SOCK_DGRAM) as sender,
+    ):
         if sink:
             taker.bind((to, port))
         if tos and family == socket.AF_INET:
@@ -164,13 +171,13 @@ def send(sizes: Sequence[int], to: str = H2, *, port: int = 5001, tos: int = 0, 
             sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, tos)
         sender.bind(("", 40000))
         for size in sizes:
-            with suppress(OSError):  # an error message that came back for the last one
+            with suppress(OSError):  # an error message that came back for the one before
                 sender.sendto(bytes(place & 255 for place in range(size)), (to, port))
 
 
 def connect(chunks: Sequence[int], to: str = H2) -> None:
     """Have h1 open a TCP connection to h2, send chunks one after the other, and close."""
-    family = _family(to)
+    family = family_of(to)
     with (
         socket_in("h2", family, socket.SOCK_STREAM) as listener,
         socket_in("h1", family, socket.SOCK_STREAM) as client,
@@ -192,7 +199,7 @@ def connect(chunks: Sequence[int], to: str = H2) -> None:
                     left -= len(server.recv(left))
             client.close()
             server.recv(1)
-    quiet(_frames_seen)  # the last acknowledgement
+    settle()  # the last acknowledgement
 
 
 def inject(frames: Sequence[bytes], *, start: str = "h1", device: str = "eth0") -> None:
@@ -216,7 +223,7 @@ def checksum(header: bytes) -> bytes:
     return struct.pack("!H", 0xFFFF - total)
 
 
-def _family(address: str) -> int:
+def family_of(address: str) -> int:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
@@ -240,24 +247,43 @@ def drain(listener: socket.socket, *, for_s: float = 0.3) -> tuple[list[bytes], 
     overflows = 0
     while True:
         try:
-            data = listener.recv(1 << 17)
+            messages += split(listener.recv(_ROOM))
         except TimeoutError:
             return messages, overflows
         except OSError as error:
-            if error.errno != 105:  # ENOBUFS
+            if error.errno != errno.ENOBUFS:
                 raise
             overflows += 1
-            continue
-        while data:
-            length = struct.unpack_from("=I", data)[0]
-            messages.append(data[:length])
-            data = data[(length + 3) & ~3 :]
+
+
+def ask(asking: socket.socket, kind: int, body: bytes, *, flags: int = 0x5) -> list[bytes]:
+    """Send a request and return what is answered before its acknowledgement or the end of a list."""
+    asking.send(struct.pack("=IHHII", 16 + len(body), kind, flags, 1, 0) + body)
+    answers: list[bytes] = []
+    while True:
+        for message in split(asking.recv(_ROOM)):
+            answer = struct.unpack_from("=H", message, 4)[0]
+            if answer == 2 and (number := -struct.unpack_from("=i", message, 16)[0]):  # NLMSG_ERROR
+                raise OSError(number, os.strerror(number))
+            if answer in {2, 3}:
+                return answers
+            answers.append(message)
+
+
+def split(data: bytes) -> list[bytes]:
+    """Return the messages of a datagram, without what pads them."""
+    messages = []
+    while data:
+        length = struct.unpack_from("=I", data)[0]
+        messages.append(data[:length])
+        data = data[(length + 3) & ~3 :]
+    return messages
 
 
 @contextmanager
-def watched(path: Path, device: str, direction: str, *, octets: int = 256) -> Iterator[None]:
-    """Have tcpdump write the frames of an interface and a direction (in, out, inout), each cut to so many octets."""
-    words = f"tcpdump -U -n -i {device} -Q {direction} -s {octets} -w {path} --immediate-mode -Z root"
+def watched(path: Path, device: str, direction: str) -> Iterator[None]:
+    """Have tcpdump write the frames of an interface and a direction (in, out, inout), each cut to 256 octets."""
+    words = f"tcpdump -U -n -i {device} -Q {direction} -s 256 -w {path} --immediate-mode -Z root"
     process = subprocess.Popen(
         [*words.split(), "--time-stamp-precision=nano"],
         stdin=subprocess.DEVNULL,
@@ -274,8 +300,3 @@ def watched(path: Path, device: str, direction: str, *, octets: int = 256) -> It
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate()
-
-
-def kernel() -> str:
-    """Return the kernel's release."""
-    return os.uname().release
