@@ -1,11 +1,13 @@
 """Flow samples from rows into datagrams: the encoder for many packets, of which `encode.py` is the readable twin.
 
 In go sampled packets (`wire/netlink/rows.py`, with the octets that they point to) and what the agent says of each
-(`Pick`); out come the octets of flow samples, one behind the other in datagrams of bounded size. A header is put together
-of its pieces (a MAC header that stands apart, a VLAN tag that was taken off) and cut to the configured length; a sample
-never goes over two datagrams. Records: sampled_header, then what the row tells besides, in the order of their numbers.
+(`Pick`); out come the octets of flow samples, one behind the other in datagrams of bounded size. A header is put
+together of its pieces (a MAC header that stands apart, a VLAN tag that was taken off) and cut to the configured length;
+a sample never goes over two datagrams. Records: sampled_header, then what the row tells besides, in the order of their
+numbers.
 
-Answers for: sFlow version 5 section 5, sFlow Tunnel Structures, Transit Delay, Dropped Packet (egress queue), Timestamp.
+Answers for: sFlow version 5 section 5, sFlow Tunnel Structures, Transit Delay, Dropped Packet (egress queue),
+Timestamp.
 """
 
 from __future__ import annotations
@@ -55,13 +57,17 @@ class Open(IntEnum):
 
 
 _ROW, _SOURCE_TYPE, _SOURCE, _SEQUENCE = int(Pick.ROW), int(Pick.SOURCE_TYPE), int(Pick.SOURCE), int(Pick.SEQUENCE)
-_RATE, _POOL, _DROPS, _INPUT, _OUTPUT = int(Pick.RATE), int(Pick.POOL), int(Pick.DROPS), int(Pick.INPUT), int(Pick.OUTPUT)
-_EGRESS, _PROTOCOL, _FRAME, _STRIPPED = int(Pick.EGRESS), int(Pick.PROTOCOL), int(Pick.FRAME), int(Pick.STRIPPED)
+_RATE, _POOL, _DROPS = int(Pick.RATE), int(Pick.POOL), int(Pick.DROPS)
+_INPUT, _OUTPUT, _EGRESS = int(Pick.INPUT), int(Pick.OUTPUT), int(Pick.EGRESS)
+_PROTOCOL, _FRAME, _STRIPPED = int(Pick.PROTOCOL), int(Pick.FRAME), int(Pick.STRIPPED)
 _TAG, _MAC, _MAC_LENGTH = int(Row.TAG), int(Row.MAC), int(Row.MAC_LENGTH)
 _DATA, _DATA_LENGTH = int(Row.DATA), int(Row.DATA_LENGTH)
+_HEADER, _DATAGRAM, _START, _EXPANDED = int(Form.HEADER), int(Form.DATAGRAM), int(Form.START), int(Form.EXPANDED)
+_SLOT, _FILL, _SAMPLES = int(Open.SLOT), int(Open.FILL), int(Open.SAMPLES)
 _TUNNEL, _TUNNEL_END, _TIME = int(Row.TUNNEL), int(Row.TUNNEL_END), int(Row.TIME)
 _QUEUE, _OCCUPANCY, _DELAY = int(Row.QUEUE), int(Row.OCCUPANCY), int(Row.DELAY)
 
+_FIXED, _FIXED_EXPANDED = 64, 76  # octets of a sample with a sampled_header of no octets: tag, length, fields, record
 _ADDRESSES = 12  # octets of a MAC header before the place of a tag
 _MOST = 0xFFFFFFFF
 _FLOW_SAMPLE, _FLOW_SAMPLE_EXPANDED = 1, 3
@@ -73,8 +79,11 @@ _T_ID, _T_SRC4, _T_DST4, _T_TOS, _T_SPORT, _T_DPORT, _T_SRC6, _T_DST6, _T_ALL = 
 
 
 @inline
-def _tunnel_places(data: U8, at: int, end: int, places: I64) -> int:
+def _tunnel_places(data: U8, rows: I64, row: int, places: I64) -> int:
     """Fill in where the values of a tunnel's attributes stand, 0 where they do not; return 4, 6, or 0 for no tunnel."""
+    at, end = rows[row, _TUNNEL], rows[row, _TUNNEL_END]
+    if at < 0:
+        return 0
     places[:] = 0
     while at + 4 <= end:
         length, kind = ne16(data, at), ne16(data, at + 2) & 0x3FFF
@@ -154,7 +163,7 @@ def _put_header(data: U8, rows: I64, row: int, length: int, out: U8, at: int) ->
     if not apart:
         piece, size = rows[row, _DATA], rows[row, _DATA_LENGTH]
     if tag >= 0:
-        count = min(left, _ADDRESSES)
+        count = min(left, size, _ADDRESSES)
         copy_octets(out, at, data, piece, count)
         at, piece, size, left = at + count, piece + count, size - count, left - count
         for shift in range(24, -8, -8):
@@ -205,69 +214,83 @@ def _put_small(out: U8, at: int, number: int, value: int) -> int:
     return at + 4
 
 
+@inline
+def _put_sample(
+    data: U8,
+    rows: I64,
+    picks: I64,
+    i: int,
+    tunnel: int,
+    places: I64,
+    expanded: int,
+    length: int,
+    size: int,
+    out: U8,
+    at: int,
+) -> int:
+    """Write a sample of `size` octets with `length` of the packet's; return the octet behind."""
+    row = picks[i, _ROW]
+    put_be32(out, at, _FLOW_SAMPLE_EXPANDED if expanded else _FLOW_SAMPLE)
+    put_be32(out, at + 4, size - 8)
+    records = _put_fixed(picks, i, expanded, out, at + 8)
+    at = _put_record(out, records + 4, _SAMPLED_HEADER, 16 + ((length + 3) & ~3))  # padding belongs to the header
+    put_be32(out, at, picks[i, _PROTOCOL])
+    put_be32(out, at + 4, picks[i, _FRAME])
+    put_be32(out, at + 8, picks[i, _STRIPPED])
+    put_be32(out, at + 12, length)
+    at = _put_header(data, rows, row, length, out, at + 16)
+    number = 1
+    if tunnel:
+        at = _put_tunnel(data, places, tunnel, picks[i, _EGRESS], out, at)
+        number += 2 if places[_T_ID] else 1
+    if rows[row, _QUEUE] >= 0:
+        at = _put_small(out, at, _EGRESS_QUEUE, rows[row, _QUEUE])
+        number += 1
+    if rows[row, _DELAY] >= 0:
+        at = _put_small(out, at, _TRANSIT, rows[row, _DELAY])
+        number += 1
+    if rows[row, _QUEUE] >= 0 and rows[row, _OCCUPANCY] >= 0:  # which needs the queue's number beside it
+        at = _put_small(out, at, _QUEUE_DEPTH, rows[row, _OCCUPANCY])
+        number += 1
+    if rows[row, _TIME] >= 0:
+        at = _put_record(out, at, _TIMESTAMP, 8)
+        put_be64(out, at, rows[row, _TIME])
+        at += 8
+        number += 1
+    put_be32(out, records, number)
+    return at
+
+
 @kernel(
     "i8(Array(u1,1,'C',readonly=True), i8[:,::1], i8[:,::1], i8, i8, i8[::1], i8[::1], u1[:,::1], i8[::1], i8[::1])"
 )
-def pack_flow_samples(  # noqa: PLR0914 - a kernel: arrays in, arrays out
+def pack_flow_samples(
     data: U8, rows: I64, picks: I64, first: int, count: int, form: I64, places: I64, out: U8, state: I64, filled: I64
 ) -> int:
     """Write picks from `first` to `count` into datagrams; return the first that found no more room.
 
-    `out` is (slots, octets), one datagram a slot; `state` (Open,) is where the next sample goes. Of each datagram that is
-    full, the octets and samples are left in `filled`, two numbers a slot. `places` (14,) is scratch.
+    `form` is (Form,); `out` is (slots, octets), one datagram a slot; `state` (Open,) is where the next sample goes. Of
+    each datagram that is full, the octets and samples are left in `filled`, two numbers a slot. `places` (14,) is
+    scratch.
     """
-    expanded = form[3]
-    most, start = form[1], form[2]
+    most, expanded = form[_DATAGRAM], form[_EXPANDED]
+    fixed = _FIXED_EXPANDED if expanded else _FIXED
     for i in range(first, count):
         row = picks[i, _ROW]
-        tunnel = 0
-        if rows[row, _TUNNEL] >= 0:
-            tunnel = _tunnel_places(data, rows[row, _TUNNEL], rows[row, _TUNNEL_END], places)
-        more = _more_octets(rows, row, tunnel, places[_T_ID])
-        tag = 4 if rows[row, _TAG] >= 0 else 0
-        fixed = (44 if expanded else 32) + 24  # of the sample with its record count and length, of the sampled header
-        fixed += 8  # sample tag and length
-        length = min(rows[row, _MAC_LENGTH] + rows[row, _DATA_LENGTH] + tag, form[0], (most - start - fixed - more) & ~3)
-        size = fixed + more + ((length + 3) & ~3)
-        if state[1] and state[1] + size > most:
-            filled[2 * state[0]], filled[2 * state[0] + 1] = state[1], state[2]
-            state[0] += 1
-            state[1] = state[2] = 0
-        if state[0] == out.shape[0]:
+        tunnel = _tunnel_places(data, rows, row, places)
+        more = fixed + _more_octets(rows, row, tunnel, places[_T_ID])
+        there = rows[row, _MAC_LENGTH] + rows[row, _DATA_LENGTH] + (4 if rows[row, _TAG] >= 0 else 0)
+        length = min(there, form[_HEADER], (most - form[_START] - more) & ~3)
+        size = more + ((length + 3) & ~3)
+        if state[_FILL] and state[_FILL] + size > most:
+            filled[2 * state[_SLOT]], filled[2 * state[_SLOT] + 1] = state[_FILL], state[_SAMPLES]
+            state[_SLOT] += 1
+            state[_FILL] = state[_SAMPLES] = 0
+        if state[_SLOT] == out.shape[0]:
             return i
-        slot = out[state[0]]
-        at = state[1] if state[1] else start
-        put_be32(slot, at, _FLOW_SAMPLE_EXPANDED if expanded else _FLOW_SAMPLE)
-        put_be32(slot, at + 4, size - 8)
-        at = _put_fixed(picks, i, expanded, slot, at + 8)
-        records = at
-        at = _put_record(slot, at + 4, _SAMPLED_HEADER, 16 + length)
-        put_be32(slot, at, picks[i, _PROTOCOL])
-        put_be32(slot, at + 4, picks[i, _FRAME])
-        put_be32(slot, at + 8, picks[i, _STRIPPED])
-        put_be32(slot, at + 12, length)
-        at = _put_header(data, rows, row, length, slot, at + 16)
-        number = 1
-        if tunnel:
-            at = _put_tunnel(data, places, tunnel, picks[i, _EGRESS], slot, at)
-            number += 2 if places[_T_ID] else 1
-        if rows[row, _QUEUE] >= 0:
-            at = _put_small(slot, at, _EGRESS_QUEUE, rows[row, _QUEUE])
-            number += 1
-        if rows[row, _DELAY] >= 0:
-            at = _put_small(slot, at, _TRANSIT, rows[row, _DELAY])
-            number += 1
-        if rows[row, _QUEUE] >= 0 and rows[row, _OCCUPANCY] >= 0:  # which needs the queue's number beside it
-            at = _put_small(slot, at, _QUEUE_DEPTH, rows[row, _OCCUPANCY])
-            number += 1
-        if rows[row, _TIME] >= 0:
-            at = _put_record(slot, at, _TIMESTAMP, 8)
-            put_be64(slot, at, rows[row, _TIME])
-            at += 8
-            number += 1
-        put_be32(slot, records, number)
-        state[1] = at
-        state[2] += 1
+        at = state[_FILL] or form[_START]
+        state[_FILL] = _put_sample(data, rows, picks, i, tunnel, places, expanded, length, size, out[state[_SLOT]], at)
+        state[_SAMPLES] += 1
     return count
 
 
