@@ -105,16 +105,19 @@ def stop(reason: str) -> NoReturn:
 
 def missing() -> list[str]:
     """Return what this machine lacks for a guest, and what to do about it."""
-    if platform.machine() != "x86_64":
-        return [f"the guest runs this machine's programs on an x86-64 kernel, and this is {platform.machine()}"]
     programs = {"qemu-system-x86_64": "qemu-system-x86", "depmod": "kmod", "dpkg-deb": "dpkg"}
     wanting = [f"{program} (package {package})" for program, package in programs.items() if not shutil.which(program)]
     if not static(shutil.which("busybox")):
         wanting.append("a static busybox (package busybox-static)")
     if file_server() is None:
         wanting.append("virtiofsd (package qemu-system-common, in later releases virtiofsd)")
-    found = [f"not installed: {', '.join(wanting)}; scripts/install-system-packages helps"] if wanting else []
-    return found if os.geteuid() == 0 else ["serving files to a guest needs root", *found]
+    problems = {
+        f"the guest runs this machine's programs on x86-64, and this is {platform.machine()}": platform.machine()
+        == "x86_64",
+        "serving files to a guest needs root": os.geteuid() == 0,
+        f"not installed: {', '.join(wanting)}; scripts/install-system-packages helps": not wanting,
+    }
+    return [problem for problem, solved in problems.items() if not solved]
 
 
 def static(program: str | None) -> bool:

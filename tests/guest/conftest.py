@@ -8,7 +8,8 @@ scenario is done only where a test of it is among those to be run.
 * The guest has this machine's files at the same paths and is thrown away. It is slow: a Python that imports nothing
   takes 0.3 s there, one with msgspec 1 s, numpy 2 s, the collector until it listens 35 s. So let the agent run in the
   guest, keep what it sends, and take that apart outside.
-* `guest.lab` has two hosts, a router and traffic: `with lab.opened(): …`. What a scenario makes it also removes.
+* `with lab.opened():` there are two hosts with a router between them (`guest.lab`), `guest.traffic` sends something and
+  `guest.listening` hears what the kernel says of it. What a scenario makes it also removes.
 * A scenario may take `SCENARIO_S`; all of them together `GUEST_S`.
 * One that needs compiled kernels is marked `guest("NAME", kernels=True)`: they are compiled outside, for the processor
   that both have in common.
@@ -17,6 +18,7 @@ scenario is done only where a test of it is among those to be run.
 
 from __future__ import annotations
 
+import faulthandler
 import fcntl
 import json
 import os
@@ -30,7 +32,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 RUN = ROOT / "scripts" / "run-in-guest"
 SCENARIO_S = 90
-GUEST_S = 270  # less than pytest's own limit for a test
+GUEST_S = 600
 MEMORY_MIB = 2048
 # The guest's processor is an emulated one; kernels in the cache are kept a processor.
 COMMON_PROCESSOR = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
@@ -55,6 +57,7 @@ def guest_folder(
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "guest"  # shared by the workers of a run
     folder.mkdir(exist_ok=True)
+    faulthandler.cancel_dump_traceback_later()  # pytest's limit of a test: the guest has its own
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "log").exists():

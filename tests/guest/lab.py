@@ -1,4 +1,4 @@
-"""Two hosts and a router between them in network namespaces, traffic of theirs, and what is seen of it.
+"""Two hosts and a router between them, in network namespaces.
 
     h1 (eth0: 192.0.2.2, 2001:db8:1::2) - r1 [router] r2 - (eth0: 198.51.100.2, 2001:db8:2::2) h2
 
@@ -10,19 +10,14 @@ for. Everything here needs root, and little else: it also runs in the guest, whe
 from __future__ import annotations
 
 import ctypes
-import errno
-import os
 import shlex
-import signal
 import socket
-import struct
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-R1_INDEX, R2_INDEX = 101, 102
 MACS = {
     "r1": "02:00:00:00:01:01",
     "h1": "02:00:00:00:01:02",
@@ -34,9 +29,7 @@ H1, H2 = "192.0.2.2", "198.51.100.2"
 H1_6, H2_6 = "2001:db8:1::2", "2001:db8:2::2"
 R1, R2, R1_6 = "192.0.2.1", "198.51.100.1", "2001:db8:1::1"
 _CLONE_NEWNET = 0x40000000
-_RCVBUFFORCE, _ADD_MEMBERSHIP, _SOL_NETLINK = 33, 1, 270  # linux/socket.h, linux/netlink.h
-_ROOM = 1 << 17
-_LIMIT_S = 20.0
+LIMIT_S = 20.0
 
 
 def run(*commands: str, text: str | None = None) -> None:
@@ -111,7 +104,7 @@ def _addressing(side: str, device: str, own: int, other_mac: str) -> list[str]:
 
 def quiet(measure: Callable[[], object], *, for_s: float = 0.3) -> None:
     """Wait until what is measured has stayed the same for a while."""
-    deadline = time.monotonic() + _LIMIT_S
+    deadline = time.monotonic() + LIMIT_S
     last, since = measure(), time.monotonic()
     while time.monotonic() - since < for_s:
         if time.monotonic() > deadline:
@@ -147,156 +140,10 @@ def socket_in(namespace: str, family: int, kind: int, protocol: int = 0) -> sock
         return socket.socket(family, kind, protocol)
 
 
-# Traffic
-
-
-def ping(count: int, to: str, *, size: int = 56, start: str = "h1") -> None:
-    """Send echo requests and wait for their replies, from a host or (empty) from the router."""
-    where = f"ip netns exec {start} " if start else ""
-    run(f"{where}ping -q -c {count} -i 0.02 -s {size} -W 2 {to}")
-
-
-def send(sizes: Sequence[int], to: str = H2, *, port: int = 5001, tos: int = 0, sink: str = "h2") -> None:
-    """Send datagrams from h1, one a payload size; a socket in `sink` takes them, where it is not empty."""
-    family = family_of(to)
-    with (
-        socket_in(sink, family, socket.SOCK_DGRAM) as taker,
-        socket_in("h1", family, socket.SOCK_DGRAM) as sender,
-    ):
-        if sink:
-            taker.bind((to, port))
-        if tos and family == socket.AF_INET:
-            sender.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, tos)
-        elif tos:
-            sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, tos)
-        sender.bind(("", 40000))
-        for size in sizes:
-            with suppress(OSError):  # an error message that came back for the one before
-                sender.sendto(bytes(place & 255 for place in range(size)), (to, port))
-
-
-def connect(chunks: Sequence[int], to: str = H2) -> None:
-    """Have h1 open a TCP connection to h2, send chunks one after the other, and close."""
-    family = family_of(to)
-    with (
-        socket_in("h2", family, socket.SOCK_STREAM) as listener,
-        socket_in("h1", family, socket.SOCK_STREAM) as client,
-    ):
-        for one in (listener, client):
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            one.settimeout(_LIMIT_S)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * sum(chunks))  # one thread sends and receives
-        listener.bind((to, 5002))
-        listener.listen()
-        client.bind(("", 41000))
-        client.connect((to, 5002))
-        with listener.accept()[0] as server:
-            server.settimeout(_LIMIT_S)
-            for chunk in chunks:
-                client.sendall(b"x" * chunk)
-                left = chunk
-                while left:
-                    left -= len(server.recv(left))
-            client.close()
-            server.recv(1)
-    settle()  # the last acknowledgement
-
-
-def inject(frames: Sequence[bytes], *, start: str = "h1", device: str = "eth0") -> None:
-    """Put frames on the wire as they are."""
-    with socket_in(start, socket.AF_PACKET, socket.SOCK_RAW) as sender:
-        sender.bind((device, 0))
-        for frame in frames:
-            sender.send(frame)
-
-
 def mac(name: str) -> bytes:
     """Return the octets of a station's address."""
     return bytes.fromhex(MACS[name].replace(":", ""))
 
 
-def checksum(header: bytes) -> bytes:
-    """Return the sum that an IPv4 header carries, over one that has zeros there."""
-    total = sum(struct.unpack(f"!{len(header) // 2}H", header))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return struct.pack("!H", 0xFFFF - total)
-
-
 def family_of(address: str) -> int:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
-
-
-# What is seen
-
-
-def listen(protocol: int, groups: Sequence[int] = (), *, room: int = 32 << 20) -> socket.socket:
-    """Return a netlink socket that has joined multicast groups, with room for all that a test makes."""
-    listener = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
-    listener.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, room // 2)  # the kernel doubles it
-    listener.bind((0, 0))
-    for group in groups:
-        listener.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
-    return listener
-
-
-def drain(listener: socket.socket, *, for_s: float = 0.3) -> tuple[list[bytes], int]:
-    """Return the messages that came and how often the socket said that it lost some, once nothing more comes."""
-    listener.settimeout(for_s)
-    messages: list[bytes] = []
-    overflows = 0
-    while True:
-        try:
-            messages += split(listener.recv(_ROOM))
-        except TimeoutError:
-            return messages, overflows
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:
-                raise
-            overflows += 1
-
-
-def ask(asking: socket.socket, kind: int, body: bytes, *, flags: int = 0x5) -> list[bytes]:
-    """Send a request and return what is answered before its acknowledgement or the end of a list."""
-    asking.send(struct.pack("=IHHII", 16 + len(body), kind, flags, 1, 0) + body)
-    answers: list[bytes] = []
-    while True:
-        for message in split(asking.recv(_ROOM)):
-            answer = struct.unpack_from("=H", message, 4)[0]
-            if answer == 2 and (number := -struct.unpack_from("=i", message, 16)[0]):  # NLMSG_ERROR
-                raise OSError(number, os.strerror(number))
-            if answer in {2, 3}:
-                return answers
-            answers.append(message)
-
-
-def split(data: bytes) -> list[bytes]:
-    """Return the messages of a datagram, without what pads them."""
-    messages = []
-    while data:
-        length = struct.unpack_from("=I", data)[0]
-        messages.append(data[:length])
-        data = data[(length + 3) & ~3 :]
-    return messages
-
-
-@contextmanager
-def watched(path: Path, device: str, direction: str) -> Iterator[None]:
-    """Have tcpdump write the frames of an interface and a direction (in, out, inout), each cut to 256 octets."""
-    words = f"tcpdump -U -n -i {device} -Q {direction} -s 256 -w {path} --immediate-mode -Z root"
-    process = subprocess.Popen(
-        [*words.split(), "--time-stamp-precision=nano"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    try:
-        while b"listening on" not in (line := process.stderr.readline()):
-            if not line:
-                raise RuntimeError(f"tcpdump on {device} ended")
-        yield
-        quiet(lambda: path.stat().st_size)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate()

@@ -79,9 +79,9 @@ def _children(parent: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
 
+@pytest.mark.guest
+@pytest.mark.usefixtures("guest_there")
 def test_a_folder_without_a_kernel_is_refused(tmp_path: Path) -> None:
-    if run("--prepare").returncode:
-        pytest.skip("no guest here anyhow")
     done = run(f"--kernel={tmp_path}", "true")
     assert done.returncode == 125
     assert "no unpacked kernel package" in done.stderr

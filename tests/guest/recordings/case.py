@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from guest import lab
+from guest.listening import drain, watched
+from guest.traffic import send
 
 Told = dict[str, Any]  # of a case, for the manifest
 Listening = Callable[[], AbstractContextManager[socket.socket]]
@@ -42,11 +44,11 @@ def play(case: Case, out: Path, listening: Listening) -> tuple[Told, list[bytes]
     lab.settle()
     device, _, direction = case.see.partition(" ")
     pcap = out / f"{case.name}.pcap"
-    watched = lab.watched(pcap, device, direction) if device else nullcontext()
+    watching = watched(pcap, device, direction) if device else nullcontext()
     with listening() as listener:
-        with watched:
+        with watching:
             case.traffic()
-        messages, _ = lab.drain(listener, for_s=case.wait_s)
+        messages, _ = drain(listener, for_s=case.wait_s)
     lab.run(*case.after)
     told: Told = {"traffic": case.told, "commands": list(case.before), "messages": len(messages)}
     keep(out, case.name, messages)
@@ -63,8 +65,8 @@ def bursts(counts: tuple[int, ...], listener: socket.socket) -> tuple[list[Mappi
     told: list[Mapping[str, int]] = []
     all_messages: list[bytes] = []
     for count in counts:
-        lab.send([100] * count)
-        messages, overflows = lab.drain(listener)
+        send([100] * count)
+        messages, overflows = drain(listener)
         told.append({"datagrams": count, "messages": len(messages), "overflow_errors": overflows})
         all_messages += messages
     return told, all_messages

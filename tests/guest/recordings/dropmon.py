@@ -11,9 +11,11 @@ from pathlib import Path
 from socket import AF_INET, SO_RCVBUF, SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET, socket
 
 from guest import lab
-from guest.lab import H2, R1, R1_6, inject, send
+from guest.lab import H2, R1, R1_6
+from guest.listening import ask, listen
 from guest.recordings.case import Case, Told, keep, play, then
 from guest.recordings.frames import numbered, untagged
+from guest.traffic import inject, send
 from tidegate.io.netlink import GENERIC, Netlink, find_family
 from tidegate.wire.netlink.genl import Family, genl_body
 from tidegate.wire.netlink.message import attribute, first_attributes, text_of
@@ -168,7 +170,7 @@ def _monitor(family: Family, *, mode: int, trunc: int) -> Iterator[socket]:
     """Have the monitor running, and a socket that hears it."""
     settings = {_ALERT_MODE: bytes([mode]), _TRUNC_LEN: struct.pack("=I", trunc), _QUEUE_LEN: struct.pack("=I", 1000)}
     _command(family, _CONFIG, *(attribute(kind, value) for kind, value in settings.items()))
-    with lab.listen(GENERIC, [family.groups["events"]]) as listener:
+    with listen(GENERIC, [family.groups["events"]]) as listener:
         _command(family, _START, attribute(_SW_DROPS, b""))
         try:
             yield listener
@@ -177,8 +179,8 @@ def _monitor(family: Family, *, mode: int, trunc: int) -> Iterator[socket]:
 
 
 def _command(family: Family, number: int, *settings: bytes) -> list[bytes]:
-    with lab.listen(GENERIC) as asking:
-        return lab.ask(asking, family.id, genl_body(number, family.version, *settings))
+    with listen(GENERIC) as asking:
+        return ask(asking, family.id, genl_body(number, family.version, *settings))
 
 
 def _reasons(messages: list[bytes]) -> Iterator[str]:

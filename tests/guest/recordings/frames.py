@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 
 import packets
-from guest import lab
 from guest.lab import H1, H2, R1, mac
 
 __all__ = ["numbered", "odd_frames", "tagged", "untagged", "vlan_frames"]
@@ -15,7 +14,7 @@ def numbered(payload: int = 26, *, to: str = H2, number: int = 1, ttl: int = 64,
     """Return an IPv4 packet with UDP, whose identification is a number and whose header's checksum is right."""
     packet = bytearray(packets.ip(17, packets.udp(42000, 5003, b"p" * payload), src=source, dst=to, ttl=ttl))
     packet[4:6] = struct.pack("!H", number)
-    packet[10:12] = lab.checksum(bytes(packet[:20]))
+    packet[10:12] = _checksum(bytes(packet[:20]))
     return bytes(packet)
 
 
@@ -75,3 +74,11 @@ VLAN_FRAMES = (
     "6 IPv4 frames, identification 1 to 6: VLAN 100 priority 5; VLAN 4094; priority tag (VLAN 0, priority 6); 802.1ad "
     "200 around 802.1Q 100; two 802.1Q tags, 300 around 301; untagged"
 )
+
+
+def _checksum(header: bytes) -> bytes:
+    """Return the sum that an IPv4 header carries, over one that has zeros there."""
+    total = sum(struct.unpack(f"!{len(header) // 2}H", header))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return struct.pack("!H", 0xFFFF - total)

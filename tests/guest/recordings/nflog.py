@@ -11,9 +11,11 @@ from socket import socket
 from typing import Any
 
 from guest import lab
-from guest.lab import H2, H2_6, R1, connect, inject, ping, send
+from guest.lab import H2, H2_6, R1
+from guest.listening import ask, listen
 from guest.recordings.case import Case, Told, bursts, keep, play, then
 from guest.recordings.frames import numbered, tagged, untagged
+from guest.traffic import connect, inject, ping, send
 from tidegate.io.netlink import NETFILTER
 from tidegate.wire.netlink.message import attribute
 
@@ -161,9 +163,9 @@ def _logged(*, groups: Sequence[int] = (5,), threshold: int = 1, room: int = 32 
         attribute(_QTHRESH, struct.pack("!I", threshold)),
         attribute(_FLAGS, struct.pack("!H", 3)),
     )
-    with lab.listen(NETFILTER, room=room) as listener:
+    with listen(NETFILTER, room=room) as listener:
         for group in groups:
             head = struct.pack("!BBH", 0, 0, group)
-            lab.ask(listener, _CONFIG, head + attribute(_CMD, b"\1"))  # bind
-            lab.ask(listener, _CONFIG, head + b"".join(settings))
+            ask(listener, _CONFIG, head + attribute(_CMD, b"\1"))  # bind
+            ask(listener, _CONFIG, head + b"".join(settings))
         yield listener

@@ -7,7 +7,9 @@ from pathlib import Path
 from socket import if_nametoindex
 
 from guest import lab
+from guest.listening import ask, drain, listen
 from guest.recordings.case import Told, keep
+from guest.traffic import ping
 from tidegate.io.netlink import GENERIC, Netlink, find_family
 from tidegate.wire.netlink.genl import Family
 from tidegate.wire.netlink.message import attribute, nested
@@ -39,9 +41,9 @@ def record_switch(out: Path, family: Family) -> dict[str, Told]:
         _ask(_family("ovs_vport"), _NEW, switch, port + _u32(_PORT_UPCALLS, 0))
     for source, probability, cookie in ((1, _ALWAYS, bytes([1, 2, 3, 4])), (2, _HALF, b"reverse")):
         _ask(_family("ovs_flow"), _NEW, switch, _flow(source, probability, cookie))
-    with lab.listen(GENERIC, [family.groups["packets"]]) as listener:
-        lab.ping(20, f"{_NET}.2")
-        messages, _ = lab.drain(listener)
+    with listen(GENERIC, [family.groups["packets"]]) as listener:
+        ping(20, f"{_NET}.2")
+        messages, _ = drain(listener)
     _ask(datapath, _DELETE, switch, b"")
     lab.run("ip link del o1", "ip link del o2")
     keep(out, "openvswitch", messages)
@@ -89,8 +91,8 @@ def _family(name: str) -> Family:
 
 
 def _ask(family: Family, command: int, switch: int, settings: bytes) -> None:
-    with lab.listen(GENERIC) as asking:
-        lab.ask(asking, family.id, struct.pack("=BBHi", command, family.version, 0, switch) + settings)
+    with listen(GENERIC) as asking:
+        ask(asking, family.id, struct.pack("=BBHi", command, family.version, 0, switch) + settings)
 
 
 def _u32(kind: int, value: int) -> bytes:
