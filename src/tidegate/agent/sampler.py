@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from tidegate.agent.sampling_kernels import NONE, SEVERAL, Book, Direction, Group, Kept, account
+from tidegate.agent.sampling_kernels import NONE, SEVERAL, Book, Direction, Group, Kept, account, place_group
 from tidegate.agent.shedding import Shedding
 from tidegate.kernel import I64, U8
 from tidegate.wire.netlink.rows import Row
@@ -22,6 +22,8 @@ __all__ = ["KnownInterface", "Sampler"]
 
 _GROUPS = 256
 _EXPANDED_FROM = 1 << 24  # ifIndex that a compact sample has no room for
+_GREATEST = (1 << 31) - 1  # ifIndex
+_MOST_LEARNT = 1 << 16  # interfaces of a recording
 
 
 class KnownInterface(msgspec.Struct, frozen=True):
@@ -38,7 +40,7 @@ class Sampler:
 
     def __init__(self, *, seed: int, most_samples: int, rate_untold: int = 1) -> None:
         self._groups = np.zeros((_GROUPS, len(Group)), np.int64)
-        self._counts = np.zeros(1, np.int64)
+        self._counts = np.zeros(2, np.int64)
         self._books = np.zeros((16, len(Book)), np.int64)
         self._slots: dict[tuple[int, str], int] = {}
         self._free = list(range(15, 0, -1))  # the first is for what is not known
@@ -56,11 +58,10 @@ class Sampler:
 
     def set_groups(self, directions: Mapping[int, Direction]) -> None:
         """Tell what groups mean; of others each packet tells."""
-        for place in range(int(self._counts[0])):
-            self._groups[place, Group.DIRECTION] = directions.get(int(self._groups[place, Group.NUMBER]), Direction.TOLD)
+        self._groups[:, Group.DIRECTION] = Direction.TOLD
         for number, direction in directions.items():
             place = self._place(number)
-            if place is not None:
+            if place >= 0:
                 self._groups[place, Group.DIRECTION] = direction
 
     def set_interfaces(self, known: Sequence[KnownInterface]) -> None:
@@ -80,17 +81,20 @@ class Sampler:
 
     def learn(self, rows: I64, count: int) -> None:
         """Take every interface that packets name for one that there is: for recordings, which have no list of them."""
-        seen = set(np.unique(rows[:count, [Row.INPUT, Row.OUTPUT]]).tolist()) - {-1, 0}
-        fresh = [KnownInterface(index, "") for index in sorted(seen - self._known.keys())]
+        seen = np.unique(rows[:count, [Row.INPUT, Row.OUTPUT]])
+        told = set(seen[(seen > 0) & (seen <= _GREATEST)].tolist()) - self._known.keys()
+        fresh = [KnownInterface(index, "") for index in sorted(told)[: _MOST_LEARNT - len(self._known)]]
         if fresh:
             self.set_interfaces([*self._known.values(), *fresh])
 
     def charge(self, group: int, drops: int) -> None:
         """Enter packets of a group that were sampled and lost; the group's next packet tells of them."""
         place = self._place(group)
-        if place is not None:
+        if place >= 0:
             self._groups[place, Group.PENDING] += drops
-            self._tally[Kept.LOST] += drops
+        else:
+            self._books[0, Book.DROPS] = (self._books[0, Book.DROPS] + drops) & 0xFFFFFFFF
+        self._tally[Kept.LOST] += drops
 
     def step(self, data: U8, rows: I64, count: int, now_ns: int) -> I64:
         """Book packets that were read up to now (monotonic) and return picks (n, Pick); `rows` may be changed."""
@@ -116,18 +120,8 @@ class Sampler:
         """Return what became of packets so far."""
         return {kept.name.lower(): int(self._tally[kept]) for kept in Kept}
 
-    def _place(self, number: int) -> int | None:
-        used = int(self._counts[0])
-        found = np.flatnonzero(self._groups[:used, Group.NUMBER] == number)
-        if len(found):
-            return int(found[0])
-        if used == _GROUPS:
-            return None
-        self._groups[used] = 0
-        self._groups[used, Group.NUMBER], self._groups[used, Group.LAST] = number, -1
-        self._groups[used, Group.DIRECTION] = Direction.TOLD
-        self._counts[0] += 1
-        return used
+    def _place(self, number: int) -> int:
+        return place_group(self._groups, self._counts, self._books, number)
 
     def _slot(self, interface: KnownInterface) -> int:
         key = (interface.index, interface.name)

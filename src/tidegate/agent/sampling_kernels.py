@@ -1,11 +1,12 @@
 """Kernels of the sampler: from sampled packets to flow samples, with the books of groups and data sources.
 
-In go rows of packets (`wire/netlink/rows.py`); out come picks (`wire/sflow/pack.py`), one a flow sample to be sent. What
-is lost, and what a data source has seen, is booked before anything can leave a packet out: a gap in the numbers of a
-group is charged to the data source of the group's next packet, be its interface known or not.
+In go rows of packets (`wire/netlink/rows.py`); out come picks (`wire/sflow/pack.py`), one a flow sample to be sent.
+What is lost, and what a data source has seen, is booked before anything can leave a packet out: a gap in the numbers of
+a group is charged to the data source of the group's next packet, be its interface known or not.
 
 Numbers of a group: an equal one is no gap (two processors read the counter at once); one that is at most `_LATE` behind
-came late, and the drop that was counted for it is taken off the next gap; one further behind is a new start.
+came late, and the drop that was counted for it is taken off the next gap; one further behind is a new start. Where more
+groups come than are kept, the one that was silent for longest is forgotten.
 
 Sub-sampling leaves out a random number of packets, 1 to 2M - 1 with mean M, and states M times the rate.
 """
@@ -21,7 +22,7 @@ from tidegate.octets import be16
 from tidegate.wire.netlink.rows import Row
 from tidegate.wire.sflow.pack import Pick
 
-__all__ = ["KERNELS", "SEVERAL", "Book", "Direction", "Group", "Kept", "account"]
+__all__ = ["KERNELS", "NONE", "SEVERAL", "Book", "Direction", "Group", "Kept", "account", "place_group"]
 
 
 class Group(IntEnum):
@@ -32,6 +33,7 @@ class Group(IntEnum):
     CREDIT = 2  # packets that came late, for which a drop is on the books already
     PENDING = 3  # drops not yet charged to a data source
     DIRECTION = 4
+    SEEN = 5  # when it last had a packet, in steps
 
 
 class Direction(IntEnum):
@@ -63,10 +65,10 @@ class Kept(IntEnum):
     IGNORED = 2  # of a group that is to be ignored
     UNKNOWN_INTERFACE = 3  # taken or shed, with an interface that is not known here
     LOST = 4  # by gaps in numbers
-    UNNUMBERED = 5  # taken or shed, of more groups than are kept
+    UNNUMBERED = 5  # taken or shed, of a group that there is no room for
 
 
-_NUMBER, _LAST, _CREDIT, _PENDING, _DIRECTION = range(5)
+_NUMBER, _LAST, _CREDIT, _PENDING, _DIRECTION, _SEEN = range(6)
 _TYPE, _INDEX, _BOOK_SEQUENCE, _BOOK_POOL, _BOOK_DROPS, _SKIP, _LEAST = range(7)
 _TAKEN, _SHED, _IGNORED, _UNKNOWN, _LOST, _UNNUMBERED = range(6)
 _TOLD, _IGNORE = int(Direction.TOLD), int(Direction.IGNORED)
@@ -75,13 +77,15 @@ _R_NARROW, _R_EGRESS, _R_RATE, _R_LENGTH = int(Row.NARROW), int(Row.EGRESS), int
 _R_PROTOCOL, _R_TAG, _R_DATA = int(Row.PROTOCOL), int(Row.TAG), int(Row.DATA)
 _R_DATA_LENGTH, _R_LAYER = int(Row.DATA_LENGTH), int(Row.LAYER)
 _ROW, _SOURCE_TYPE, _SOURCE, _SEQUENCE = int(Pick.ROW), int(Pick.SOURCE_TYPE), int(Pick.SOURCE), int(Pick.SEQUENCE)
-_RATE, _POOL, _DROPS, _INPUT, _OUTPUT = int(Pick.RATE), int(Pick.POOL), int(Pick.DROPS), int(Pick.INPUT), int(Pick.OUTPUT)
-_EGRESS, _PROTOCOL, _FRAME, _STRIPPED = int(Pick.EGRESS), int(Pick.PROTOCOL), int(Pick.FRAME), int(Pick.STRIPPED)
+_RATE, _POOL, _DROPS = int(Pick.RATE), int(Pick.POOL), int(Pick.DROPS)
+_INPUT, _OUTPUT, _EGRESS = int(Pick.INPUT), int(Pick.OUTPUT), int(Pick.EGRESS)
+_PROTOCOL, _FRAME, _STRIPPED = int(Pick.PROTOCOL), int(Pick.FRAME), int(Pick.STRIPPED)
 
 _WORD = 0xFFFFFFFF
 _HALF = 1 << 31
 _LATE = 64
 NONE, SEVERAL = -1, -2  # in the table of low halves of interface numbers
+_TAG = 4  # octets of a VLAN tag
 _FCS = 4  # octets of a frame check sequence, which no software sees
 _NO_MAC = 18  # a MAC header and FCS that never were: keeps layer 2 totals comparable, as Host sFlow does
 _ETHERNET, _IPV4, _IPV6, _MPLS = 1, 11, 12, 13  # header_protocol
@@ -103,32 +107,47 @@ def _book_number(groups: I64, g: int, number: int) -> int:
         return 0
     groups[g, _LAST] = number
     settled = min(groups[g, _CREDIT], step - 1)
-    groups[g, _CREDIT] = 0
-    return step - 1 - settled
+    groups[g, _CREDIT] -= settled
+    return step - 1 - settled  # type: ignore[no-any-return] # numba types it
 
 
 @inline
-def _group_of(groups: I64, counts: I64, number: int) -> int:
+def _group_of(groups: I64, counts: I64, books: I64, number: int) -> int:
     """Return the place of a group, entered where it is new; -1 where there is no room."""
     for g in range(counts[0]):
         if groups[g, _NUMBER] == number:
+            groups[g, _SEEN] = counts[1]
             return g
-    if counts[0] == groups.shape[0]:
-        return -1
     g = counts[0]
-    counts[0] += 1
-    groups[g, _NUMBER], groups[g, _LAST] = number, -1
-    groups[g, _CREDIT] = groups[g, _PENDING] = 0
-    groups[g, _DIRECTION] = _TOLD
+    if g < groups.shape[0]:
+        counts[0] += 1
+    else:
+        g = NONE
+        for other in range(groups.shape[0]):  # the user named the others
+            if groups[other, _DIRECTION] == _TOLD and (g < 0 or groups[other, _SEEN] < groups[g, _SEEN]):
+                g = other
+        if g < 0:
+            return NONE
+        books[0, _BOOK_DROPS] = (books[0, _BOOK_DROPS] + groups[g, _PENDING]) & _WORD
+    groups[g, :] = 0
+    groups[g, _NUMBER], groups[g, _LAST], groups[g, _DIRECTION] = number, -1, _TOLD
+    groups[g, _SEEN] = counts[1]
     return g
+
+
+@kernel("i8(i8[:,::1], i8[::1], i8[:,::1], i8)")
+def place_group(groups: I64, counts: I64, books: I64, number: int) -> int:
+    """Return the place of a group, see `account`; -1 where there is no room."""
+    return _group_of(groups, counts, books, number)
 
 
 @inline
 def _find(numbers: I64, low_halves: I32, told: int, narrow: int) -> int:
     """Return the place of an interface, or NONE."""
+    if told <= 0:
+        return NONE
     if narrow:
-        place = low_halves[told & 0xFFFF]
-        return place if place >= 0 else NONE
+        return max(low_halves[told & 0xFFFF], NONE)  # type: ignore[no-any-return] # numba types it
     low, high = 0, numbers.size
     while low < high:
         middle = (low + high) >> 1
@@ -167,7 +186,7 @@ def _draw(random: U64, below: int) -> int:
     state ^= state << np.uint64(25)
     state ^= state >> np.uint64(27)
     random[0] = state
-    bits = (state * np.uint64(0x2545F4914F6CDD1D)) >> np.uint64(33)
+    bits = (state * np.uint64(0x2545F4914F6CDD1D)) >> np.uint64(1)
     return 1 + np.int64(bits) % (below - 1)  # type: ignore[return-value] # numba types it
 
 
@@ -183,11 +202,40 @@ def _leaves_out(books: I64, b: int, every: int, random: U64) -> bool:
     return books[b, _SKIP] > 0  # type: ignore[no-any-return] # numba types it
 
 
+@inline
+def _book_packet(groups: I64, g: int, books: I64, b: int, rate: int) -> None:
+    """Enter a packet, and what its group lost before it, in the book of its data source."""
+    lost = 0
+    if g >= 0:
+        lost = groups[g, _PENDING]
+        groups[g, _PENDING] = 0
+    books[b, _BOOK_POOL] = (books[b, _BOOK_POOL] + rate * (1 + lost)) & _WORD
+    books[b, _BOOK_DROPS] = (books[b, _BOOK_DROPS] + lost) & _WORD
+
+
+@inline
+def _pick_header(data: U8, rows: I64, row: int, known_layer: int, picks: I64, p: int) -> None:
+    """Fill in what a flow sample says of the packet's header."""
+    layer = rows[row, _R_LAYER]
+    if layer < 0:
+        layer = known_layer if known_layer > 0 else _guess_layer(data, rows, row)
+    octets = rows[row, _R_LENGTH]
+    if layer == 3:
+        rows[row, _R_TAG] = -1  # there is no place for it
+        picks[p, _PROTOCOL] = _header_protocol(data, rows, row)
+        picks[p, _STRIPPED] = _NO_MAC
+    else:
+        octets += _TAG if rows[row, _R_TAG] >= 0 else 0
+        picks[p, _PROTOCOL] = _ETHERNET
+        picks[p, _STRIPPED] = _FCS
+    picks[p, _FRAME] = min(octets + picks[p, _STRIPPED], _WORD)
+
+
 @kernel(
-    "i8(Array(u1,1,'C',readonly=True), i8[:,::1], i8, i8[:,::1], i8[::1], i8[::1], i4[::1], i8[:,::1], i8[:,::1], i8, i8,"
-    " u8[::1], i8[:,::1], i8[::1])"
+    "i8(Array(u1,1,'C',readonly=True), i8[:,::1], i8, i8[:,::1], i8[::1], i8[::1], i4[::1], i8[:,::1], i8[:,::1], i8,"
+    " i8, u8[::1], i8[:,::1], i8[::1])"
 )
-def account(  # noqa: PLR0914 - a kernel: arrays in, arrays out
+def account(
     data: U8,
     rows: I64,
     count: int,
@@ -205,21 +253,22 @@ def account(  # noqa: PLR0914 - a kernel: arrays in, arrays out
 ) -> int:
     """Book `count` packets and fill `picks` with those to be sent; return their number.
 
-    `groups` is (most, Group) with `counts[0]` of them in use; `numbers` are the interfaces' ifIndexes in order,
-    `low_halves` the place of the one with these low 16 bits (NONE, SEVERAL), `about` (n, 2) each one's layer of the first
-    octet and its book; `books` is (n, Book), of which the first is for all that is unknown. `every` is how many packets
-    stand for one that is taken. `tally` (Kept,) is added to.
+    `groups` is (most, Group); `counts` tells how many of them are in use, and the number of this step. `numbers` are
+    the interfaces' ifIndexes in order, `low_halves` the place of the one with these low 16 bits (NONE, SEVERAL),
+    `about` (n, 2) each one's layer of the first octet and its book; `books` is (n, Book), of which the first is for all
+    that is unknown. `every` is how many packets stand for one that is taken. `tally` (Kept,) is added to.
     """
     picked = 0
+    counts[1] += 1
     for row in range(count):
-        g = _group_of(groups, counts, rows[row, _R_GROUP])
+        g = _group_of(groups, counts, books, rows[row, _R_GROUP])
         direction = _TOLD
-        rate = rows[row, _R_RATE] if rows[row, _R_RATE] > 0 else rate_untold
         if g < 0:
             tally[_UNNUMBERED] += 1
         else:
             direction = groups[g, _DIRECTION]
             if direction == _IGNORE:
+                groups[g, _LAST] = -1  # what is ignored is not lost, should the user want it later
                 tally[_IGNORED] += 1
                 continue
             if rows[row, _R_SEQUENCE] >= 0:
@@ -227,11 +276,8 @@ def account(  # noqa: PLR0914 - a kernel: arrays in, arrays out
                 groups[g, _PENDING] += lost
                 tally[_LOST] += lost
         narrow = rows[row, _R_NARROW]
-        came = went = NONE
-        if rows[row, _R_INPUT] > 0:
-            came = _find(numbers, low_halves, rows[row, _R_INPUT], narrow)
-        if rows[row, _R_OUTPUT] > 0:
-            went = _find(numbers, low_halves, rows[row, _R_OUTPUT], narrow)
+        came = _find(numbers, low_halves, rows[row, _R_INPUT], narrow & 1)
+        went = _find(numbers, low_halves, rows[row, _R_OUTPUT], narrow & 2)
         if (came < 0 and rows[row, _R_INPUT] > 0) or (went < 0 and rows[row, _R_OUTPUT] > 0):
             tally[_UNKNOWN] += 1
         if direction == _TOLD:
@@ -242,30 +288,13 @@ def account(  # noqa: PLR0914 - a kernel: arrays in, arrays out
         if place < 0:
             place = came if direction == 1 else went
         b = about[place, 1] if place >= 0 else 0
-        lost = 0
-        if g >= 0:
-            lost = groups[g, _PENDING]
-            groups[g, _PENDING] = 0
-        books[b, _BOOK_POOL] = (books[b, _BOOK_POOL] + rate * (1 + lost)) & _WORD
-        books[b, _BOOK_DROPS] = (books[b, _BOOK_DROPS] + lost) & _WORD
+        rate = rows[row, _R_RATE] if rows[row, _R_RATE] > 0 else rate_untold
+        _book_packet(groups, g, books, b, rate)
         stands_for = max(every, (books[b, _LEAST] + rate - 1) // rate)
         if _leaves_out(books, b, stands_for, random):
             tally[_SHED] += 1
             continue
         books[b, _BOOK_SEQUENCE] = (books[b, _BOOK_SEQUENCE] + 1) & _WORD
-        layer = rows[row, _R_LAYER]
-        if layer < 0:
-            layer = about[place, 0] if place >= 0 and about[place, 0] > 0 else _guess_layer(data, rows, row)
-        tag = 4 if rows[row, _R_TAG] >= 0 else 0
-        if layer == 3:
-            rows[row, _R_TAG] = -1  # there is no place for it
-            picks[picked, _PROTOCOL] = _header_protocol(data, rows, row)
-            picks[picked, _FRAME] = rows[row, _R_LENGTH] + _NO_MAC
-            picks[picked, _STRIPPED] = _NO_MAC
-        else:
-            picks[picked, _PROTOCOL] = _ETHERNET
-            picks[picked, _FRAME] = rows[row, _R_LENGTH] + tag + _FCS
-            picks[picked, _STRIPPED] = _FCS
         picks[picked, _ROW] = row
         picks[picked, _SOURCE_TYPE], picks[picked, _SOURCE] = books[b, _TYPE], books[b, _INDEX]
         picks[picked, _SEQUENCE] = books[b, _BOOK_SEQUENCE]
@@ -274,9 +303,10 @@ def account(  # noqa: PLR0914 - a kernel: arrays in, arrays out
         picks[picked, _INPUT] = numbers[came] if came >= 0 else 0
         picks[picked, _OUTPUT] = numbers[went] if went >= 0 else 0
         picks[picked, _EGRESS] = direction
+        _pick_header(data, rows, row, about[place, 0] if place >= 0 else 0, picks, picked)
         tally[_TAKEN] += 1
         picked += 1
     return picked
 
 
-KERNELS = (account,)
+KERNELS = (account, place_group)
