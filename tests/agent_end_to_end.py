@@ -3,7 +3,7 @@
     python -m agent_end_to_end FOLDER RATE [FLAG of `tidegate agent`]…
 
 Runs as root in a network namespace of its own, with the lab's two hosts (`guest.lab`). The agent samples r1, where the
-traffic comes in; its datagrams leave by r2 to `tidegate run` on h2, and are written to `sflow.pcap` in FOLDER. What is
+traffic comes in, with two capabilities and no more; its datagrams leave by r2 to `tidegate run` on h2, and are written to `sflow.pcap` in FOLDER. What is
 told is what happened, not whether it is right: the tests on it decide that.
 """
 
@@ -22,12 +22,14 @@ from pathlib import Path
 from guest import lab
 
 FLOWS = 40
-PACKETS = 1500  # of each
+PACKETS = 1500  # of each, unless told otherwise
 PAYLOAD = 100
 FIRST_PORT = 20_000
 MOST_SAMPLES = 1_000_000
 TIDEGATE = str(Path(sys.executable).with_name("tidegate"))
 LIMIT_S = 60.0
+CAPABILITIES = "+net_raw,+net_admin"  # those of packaging/tidegate-agent.service
+LEAST_PRIVILEGE = ("setpriv", "--no-new-privs", "--inh-caps=-all", f"--bounding-set=-all,{CAPABILITIES}")
 CONFIG = """
 [rest]
 port = 8008
@@ -50,16 +52,17 @@ def main(arguments: Sequence[str]) -> None:
     """Run it and print what happened."""
     folder, rate, *flags = arguments
     with lab.opened():
-        sys.stdout.write(json.dumps(_happened(Path(folder), int(rate), flags)))
+        sys.stdout.write(json.dumps(happened(Path(folder), int(rate), flags)))
 
 
-def _happened(folder: Path, rate: int, flags: Sequence[str]) -> dict[str, object]:
+def happened(folder: Path, rate: int, flags: Sequence[str], *, packets: int = PACKETS) -> dict[str, object]:
+    """Return what happened to some packets of each flow, in the lab."""
     (folder / "collector.toml").write_text(CONFIG)
     status = folder / "status.json"
     (folder / "agent.toml").write_text(
         f'[agent]\nstatus_file = "{status}"\npolling_s = 2\nmost_samples = {MOST_SAMPLES}\n'
     )
-    agent = [TIDEGATE, "agent", "--config", str(folder / "agent.toml"), "--collector", "198.51.100.2"]
+    agent = [*LEAST_PRIVILEGE, TIDEGATE, "agent", "--config", str(folder / "agent.toml"), "--collector", "198.51.100.2"]
     agent += ["--interface", "r1", "--sampling", str(rate), *flags]
     collector = ["ip", "netns", "exec", "h2", TIDEGATE, "run", "--config", str(folder / "collector.toml")]
     before = _rules()
@@ -70,7 +73,7 @@ def _happened(folder: Path, rate: int, flags: Sequence[str]) -> dict[str, object
         _running(agent, folder / "agent.log", until="sFlow to"),
     ):
         during = _rules()
-        sent = _send()
+        sent = _send(packets)
         records = _until_settled(lambda: _asked("/flows/json?name=ports&maxFlows=10000"))
         octets = _asked("/flows/json?name=octets&maxFlows=10000")
         told = _until(lambda: _asked("/agents/json"))
@@ -88,14 +91,14 @@ def _happened(folder: Path, rate: int, flags: Sequence[str]) -> dict[str, object
     }
 
 
-def _send() -> dict[str, int]:
+def _send(packets: int) -> dict[str, int]:
     """Send the flows, one datagram of each in turn, at a pace that a slow machine keeps up with."""
     payload = bytes(PAYLOAD)
     with lab.socket_in("h1", socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        for _ in range(PACKETS):
+        for _ in range(packets):
             for port in range(FIRST_PORT, FIRST_PORT + FLOWS):
                 sender.sendto(payload, (lab.H2, port))
-    return dict.fromkeys(map(str, range(FIRST_PORT, FIRST_PORT + FLOWS)), PACKETS)
+    return dict.fromkeys(map(str, range(FIRST_PORT, FIRST_PORT + FLOWS)), packets)
 
 
 def _by_key(records: list[dict[str, object]]) -> dict[str, float]:

@@ -20,10 +20,11 @@ MAY_IMPORT = {
     "wire": {"wire", "data"},
     "engine": {"engine", "data"},
     "control": {"control", "wire", "engine", "data"},
+    "agent": {"agent", "wire", "data"},
     "io": {"io", "control", "wire", "data"},
     "web": {"web", "control", "wire", "engine", "data"},
-    "apps": {"apps", "web", "io", "control", "wire", "engine", "data"},
-    "cli": {"cli", "apps", "web", "io", "control", "wire", "engine", "data"},
+    "apps": {"apps", "web", "io", "control", "agent", "wire", "engine", "data"},
+    "cli": {"cli", "apps", "web", "io", "control", "agent", "wire", "engine", "data"},
     "__main__": {"cli"},
     "": {"apps", "engine", "control", "wire", "data"},  # the public names
     **dict.fromkeys(OPEN, OPEN),
@@ -38,7 +39,7 @@ LOGS = {"logging", "warnings"}
 THREADS = {"threading", "asyncio", "queue", "concurrent.futures"}
 PURE = CLOCKS | SOCKETS | PROCESSES | SIGNALS | FILES | LOGS | THREADS
 FORBIDDEN = {
-    **dict.fromkeys(("data", "wire", "engine", "control", *OPEN), PURE),
+    **dict.fromkeys(("data", "wire", "engine", "control", "agent", *OPEN), PURE),
     "web": CLOCKS | SOCKETS | PROCESSES | SIGNALS | FILES,
     "apps": CLOCKS | SOCKETS | PROCESSES,
     "cli": CLOCKS | SOCKETS | PROCESSES,

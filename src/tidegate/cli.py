@@ -7,18 +7,20 @@ import errno
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
 
 from tidegate import __version__
-from tidegate.agent.config import AgentConfig
 from tidegate.apps import questions, tables
-from tidegate.apps.agent_replay import Recorded
 from tidegate.apps.tables import Column
-from tidegate.errors import TidegateError
+from tidegate.errors import ConfigError, TidegateError
 from tidegate.io.client import Client
+
+if TYPE_CHECKING:  # `tidegate --help` must not load a compiler
+    from tidegate.agent.config import AgentConfig
+    from tidegate.apps.agent_replay import Recorded
 
 __all__ = ["main"]
 
@@ -159,6 +161,10 @@ def agent(  # noqa: PLR0913 - click's options
         return agent_config(config_path, hsflowd, AgentFlags(**flags), clock=SystemClock())
 
     config = load()
+    if recording is None and not config.collectors and not show:
+        raise ConfigError(
+            "agent.collectors", "there is none: --collector ADDRESS, or --print to see what would be sent"
+        )
     compile_with_progress(AGENT_KERNELS)
     if recording is not None:
         _replay_recording(recording, kind, config, output=output, show=show)

@@ -45,13 +45,14 @@ def test_a_switch_moves_over() -> None:
         address_prefixes=("10.0.0.0/8", "!10.9.0.0/16"),
         source=Source.PSAMPLE,
         sampling_by_speed={"10G": 10_000, "100M": 100},
+        sampling_unknown_speed=1000,
         polling_s=20,
         header_octets=64,
         psample=PsampleConfig(ingress_groups=(5,), egress_groups=(6,)),
         discards=DiscardsConfig(enabled=True, hardware=False, per_second=50),
     )
     assert list(map(str, notes)) == [
-        "line 5: sampling = 1000: the speed of an interface decides, as it did; where it is not known, 1 in 400",
+        "line 5: sampling = 1000: the speed of an interface decides, as it did; this where it is not known",
         "line 10: psample: samples of further groups are read, too: `ignored_groups` leaves them out",
         "line 12: tcp: samples carry no round-trip times",
     ]
@@ -83,7 +84,7 @@ def test_what_is_in_the_way_of_a_rate_is_noted() -> None:
         "sampling.http = 50: applications are not told of",
         "polling.app.mail = 20: applications are not told of",
         "sampling.bps_ratio = 2M: taken; rates by speed are at least 100",
-        "sampling = 9: the speed of an interface decides, as it did; where it is not known, 1 in 400",
+        "sampling = 9: the speed of an interface decides, as it did; this where it is not known",
     ]
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tidegate.agent.config import CollectorConfig, DiscardsConfig, NflogConfig, Setup, Source
+from tidegate.agent.config import CollectorConfig, DiscardsConfig, NflogConfig, Placement, Setup, Source
 from tidegate.agent.hsflowd_draft import Draft
 from tidegate.agent.hsflowd_modules import choose_source, finish_interfaces, take_block, take_collector_line
 from tidegate.agent.hsflowd_syntax import Block, Setting, parse_blocks, parse_lines
@@ -86,8 +86,9 @@ def test_psample_and_dent_name_groups() -> None:
     assert _notes(draft) == ["psample: samples of further groups are read, too: `ignored_groups` leaves them out"]
     draft = _taken("dent { sw=on switchport=^enp.* egress=on }")
     finish_interfaces(draft)
-    assert draft.fields == {"setup": Setup.TC, "interfaces": ("enp*",)}
-    assert _notes(draft) == ["dent.sw = on: filters sample in hardware where the driver can, else in software"]
+    assert draft.fields == {"setup": Setup.TC, "placement": Placement.ANY, "interfaces": ("enp*",)}
+    assert _notes(draft) == []
+    assert _taken("dent { }").fields["placement"] is Placement.HARDWARE
     assert _notes(_taken("dent { switchport=swp[0-9]+ }")) == [
         "dent.switchport = swp[0-9]+: a pattern of names cannot say this: name ports in `interfaces`"
     ]

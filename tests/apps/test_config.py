@@ -68,6 +68,48 @@ hold_time_s = 30
 families = ["ipv4", "ipv6-flowspec"]
 profile = "rfc8955"
 
+[agent]
+address = "192.0.2.1"
+address_prefixes = ["192.0.2.0/24", "!198.51.100.0/24"]
+sub_agent = 1
+source = "nflog"
+setup = "tc"
+placement = "hardware"
+interfaces = ["eth*"]
+direction = "both"
+sampling = 1000
+sampling_by_interface = { eth0 = 10 }
+sampling_by_speed = { "10G" = 20000 }
+speed_ratio = 1000
+sampling_unknown_speed = 100
+polling_s = 20
+header_octets = 64
+datagram_octets = 1300
+delay_ms = 50
+most_samples = 1000
+status_file = "/run/status.json"
+
+[[agent.collectors]]
+address = "192.0.2.10"
+port = 6344
+local_address = "192.0.2.1"
+interface = "mgmt"
+
+[agent.psample]
+ingress_groups = [5]
+egress_groups = [6]
+ignored_groups = [7]
+
+[agent.nflog]
+groups = [8]
+rate = 400
+
+[agent.discards]
+enabled = true
+software = false
+hardware = false
+per_second = 10
+
 [[scripts]]
 path = "react.py"
 app = "ddos"
@@ -152,7 +194,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ("[[scripts]]\nfile = 'x'", "scripts.1.file: unknown key; known are app, config, path"),
         ("[flows.x]\nkyes = 'ipsource'", "flows.x: unknown attribute at column 1: ⟶kyes (did you mean keys?)"),
         ("[thresholds.x]\nmetrc = 'a'", "thresholds.x: unknown attribute at column 1: ⟶metrc (did you mean metric?)"),
-        ("zzz = 1", "zzz: unknown key; known are bgp, engine,"),
+        ("zzz = 1", "zzz: unknown key; known are agent, bgp,"),
     ],
 )
 def test_unknown_keys_name_the_nearest(tmp_path: Path, text: str, said: str) -> None:

@@ -128,9 +128,8 @@ def _finish_rates(draft: Draft) -> None:
         draft.fields["speed_ratio"] = bits
         draft.note(ratio, "taken; rates by speed are at least 100")
     if sampling is not None and rate != _DEFAULT_RATE:
-        draft.note(
-            sampling, f"the speed of an interface decides, as it did; where it is not known, 1 in {_DEFAULT_RATE}"
-        )
+        draft.fields["sampling_unknown_speed"] = rate
+        draft.note(sampling, "the speed of an interface decides, as it did; this where it is not known")
 
 
 def _finish_address(draft: Draft) -> None:

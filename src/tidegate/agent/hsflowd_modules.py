@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tidegate.agent.config import CollectorConfig, Direction, DiscardsConfig, NflogConfig, Setup, Source
+from tidegate.agent.config import CollectorConfig, Direction, DiscardsConfig, NflogConfig, Placement, Setup, Source
 from tidegate.agent.hsflowd_draft import (
     NOTHING_CORRESPONDS,
     Draft,
@@ -115,12 +115,13 @@ def _take_psample(draft: Draft, block: Block) -> None:
 def _take_dent(draft: Draft, block: Block) -> None:
     """`dent` sets the rates of ports by tc, as the agent does."""
     draft.sources.append((Source.PSAMPLE, block))
-    draft.fields["setup"] = Setup.TC
+    draft.fields |= {"setup": Setup.TC, "placement": Placement.HARDWARE}
     takers: Takers = {
         **_psample_takers(draft),
         "switchport": lambda one: _name_pattern(draft, one, inside=block.name),
+        "sw": lambda one: draft.fields.update(placement=Placement.ANY if switch_of(one) else Placement.HARDWARE),
     }
-    _take_all(draft, block, takers, {"sw": "filters sample in hardware where the driver can, else in software"})
+    _take_all(draft, block, takers, {})
     if not draft.ingress and not draft.egress:
         raise wrong(block.at, "neither ingress nor egress is on")
 

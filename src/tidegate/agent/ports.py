@@ -1,8 +1,8 @@
 """Which interfaces are sampled, and at what rate.
 
-In go the interfaces there are and the configuration; out come rates, 1 in N packets. Unless the user names interfaces,
-ports are sampled: those at which packets enter or leave the machine, and not what is made of them (bonds, bridges, VLANs,
-tunnels), where each packet would be seen again.
+In go the interfaces there are and the configuration; out come rates, 1 in N packets. Unless the user names
+interfaces, ports are sampled: those at which packets enter or leave the machine, and not what is made of them (bonds,
+bridges, VLANs, tunnels), where each packet would be seen again.
 
 Answers for: sFlow version 5 section 3.1 (a packet is sampled once on a data source), Host sFlow's rates by link speed.
 """
@@ -20,16 +20,15 @@ from tidegate.agent.sampler import KnownInterface
 from tidegate.errors import ConfigError
 from tidegate.wire.netlink.link import Link, LinkFlags
 
-__all__ = ["UNKNOWN_SPEED_RATE", "Port", "check_rates", "known_interfaces", "layer_of", "ports_of", "sampling_rate"]
+__all__ = ["Port", "check_rates", "known_interfaces", "layer_of", "ports_of", "sampling_rate"]
 
-UNKNOWN_SPEED_RATE = 400  # where nobody knows the speed
 _LEAST_BY_SPEED = 100
 _SPEED = re.compile(r"(\d+(?:\.\d+)?)([KMGT]?)", re.IGNORECASE)
 _FACTORS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _STACKED = {
     "bond", "team", "bridge", "vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "vxlan", "geneve", "gre", "gretap",
-    "ip6gre", "ip6gretap", "ipip", "sit", "ip6tnl", "vti", "vti6", "erspan", "ip6erspan", "vrf", "dummy", "ifb", "nlmon",
-    "wireguard", "macsec", "bareudp", "gtp", "xfrm", "openvswitch", "hsr", "batadv", "amt", "netkit",
+    "ip6gre", "ip6gretap", "ipip", "sit", "ip6tnl", "vti", "vti6", "erspan", "ip6erspan", "vrf", "dummy", "ifb",
+    "nlmon", "wireguard", "macsec", "bareudp", "gtp", "xfrm", "openvswitch", "hsr", "batadv", "amt", "netkit",
 }  # fmt: skip
 # Hardware types (linux/if_arp.h) of interfaces whose packets begin with the network header.
 _NO_MAC_HEADER = {512, 513, 519, 768, 769, 776, 777, 778, 823, 65534}
@@ -66,7 +65,7 @@ def sampling_rate(name: str, speed: int, config: AgentConfig) -> int:
     if stated is not None:
         return stated
     if not speed or not config.speed_ratio:
-        return UNKNOWN_SPEED_RATE
+        return config.sampling_unknown_speed
     return max(speed // config.speed_ratio, _LEAST_BY_SPEED)
 
 

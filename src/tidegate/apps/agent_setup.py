@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Sequence
 
-from tidegate.agent.config import AgentConfig, Setup
+from tidegate.agent.config import AgentConfig, Placement, Setup
 from tidegate.agent.nft_rules import LogRule, format_removal, format_rules, log_rules
 from tidegate.agent.ports import Port
 from tidegate.agent.sampling_plan import is_ours, plan_removal, plan_sampling, wanted_filters
@@ -14,11 +14,17 @@ from tidegate.errors import SourceError, TidegateError
 from tidegate.io.netlink import ROUTE, Netlink
 from tidegate.io.nft import run_nft
 from tidegate.io.tc import apply_changes, read_tc
+from tidegate.wire.netlink.tc import FilterFlags
 from tidegate.wire.netlink.tc_change import format_change
 
 __all__ = ["KernelSetup", "clean_up"]
 
 _LOG = logging.getLogger(__name__)
+_FLAGS = {
+    Placement.ANY: FilterFlags.NONE,
+    Placement.HARDWARE: FilterFlags.SKIP_SW,
+    Placement.SOFTWARE: FilterFlags.SKIP_HW,
+}
 
 
 class KernelSetup:
@@ -27,7 +33,7 @@ class KernelSetup:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._route = Netlink(ROUTE)
-        self._rules: tuple[LogRule, ...] | None = None
+        self._rules: list[LogRule] | None = None
         self._told: set[str] = set()
         self._works = False
 
@@ -64,7 +70,12 @@ class KernelSetup:
             self._route.close()
 
     def _update_tc(self, config: AgentConfig, ports: Sequence[Port]) -> None:
-        wanted = [one for port in ports for one in wanted_filters(port.index, port.name, rate=port.rate, config=config)]
+        flags = _FLAGS[config.placement]
+        wanted = [
+            one
+            for port in ports
+            for one in wanted_filters(port.index, port.name, rate=port.rate, config=config, flags=flags)
+        ]
         plan = plan_sampling(wanted, read_tc(self._route))
         for change in plan.changes:
             _LOG.info("%s", format_change(change))
@@ -75,7 +86,14 @@ class KernelSetup:
         self._tell({*plan.notes, *map(str, refused)})
 
     def _update_nft(self, config: AgentConfig, ports: Sequence[Port]) -> None:
-        rules = tuple(one for port in ports for one in log_rules(port.index, port.name, rate=port.rate, config=config))
+        rules: list[LogRule] = []
+        refused: set[str] = set()
+        for port in ports:
+            try:
+                rules += log_rules(port.index, port.name, rate=port.rate, config=config)
+            except SourceError as error:
+                refused.add(str(error))
+        self._tell(refused)
         if rules == self._rules:
             return
         run_nft(format_rules(rules))

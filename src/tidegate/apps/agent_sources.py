@@ -9,7 +9,7 @@ from typing import Protocol
 from tidegate.agent.config import AgentConfig, Direction, Setup, Source
 from tidegate.agent.nft_rules import OWN_GROUP
 from tidegate.agent.ports import Port
-from tidegate.errors import SourceError
+from tidegate.errors import ConfigError, SourceError
 from tidegate.io.clock import Clock
 from tidegate.io.packet_socket import PacketSocket, PacketTap
 from tidegate.io.sample_socket import SampleSocket, open_nflog, open_psample
@@ -87,6 +87,7 @@ class PacketSources:
         self._open_psample = open_psample
         self._open: dict[int, PacketSource] = {}
         self._groups: tuple[int, ...] = ()
+        self._works = False
         self._checked_ns = 0
         self.problems: dict[str, str] = {}
 
@@ -98,6 +99,8 @@ class PacketSources:
             self._add(0, self._open_psample(self._clock))
         elif self.source is Source.NFLOG:
             groups = (OWN_GROUP,) if config.setup is Setup.NFT else config.nflog.groups
+            if not groups:
+                raise ConfigError("agent.nflog.groups", "name the groups that your rules log to, or use --setup nft")
             if groups != self._groups:
                 opened = open_nflog(groups, self._clock, octets=config.header_octets)
                 self.close()
@@ -116,9 +119,7 @@ class PacketSources:
         try:
             self._add(0, self._open_psample(self._clock))
         except SourceError as error:
-            if self.problems.get("psample") != str(error):
-                self.problems["psample"] = str(error)
-                _LOG.error("%s", error)
+            self._tell(error)
         else:
             self.problems.pop("psample", None)
             _LOG.warning("psample was loaded anew, and joined again")
@@ -142,24 +143,35 @@ class PacketSources:
         wanted = {index: _tap(port, config) for index, port in ports.items()}
         for key in [key for key in self._open if key not in wanted]:
             self._remove(key)
-        for index, tap in wanted.items():
-            current = self._open.get(index)
-            if isinstance(current, PacketSocket) and current.tap == tap:
-                continue
-            if isinstance(current, PacketSocket):
-                if current.can_become(tap):
-                    self._watcher.drain(index, current)
-                    current.change(tap)
-                    continue
-                self._remove(index)
-            try:
-                self._add(index, PacketSocket(tap, self._clock))
-            except SourceError as error:
-                if self.problems.get(tap.name) != str(error):
-                    self.problems[tap.name] = str(error)
-                    _LOG.error("%s", error)
-            else:
-                self.problems.pop(tap.name, None)
+        refused = [refusal for index, tap in wanted.items() if (refusal := self._update_tap(index, tap)) is not None]
+        if refused and not self._open and not self._works:
+            raise refused[0]
+        self._works = True
+        for one in refused:
+            self._tell(one)
+
+    def _update_tap(self, index: int, tap: PacketTap) -> SourceError | None:
+        """Open a socket, change it or leave it; return why that cannot be."""
+        current = self._open.get(index)
+        if isinstance(current, PacketSocket) and current.can_become(tap):
+            if current.tap != tap:
+                self._watcher.drain(index, current)
+                current.change(tap)
+            return None
+        if current is not None:
+            self._remove(index)
+        try:
+            self._add(index, PacketSocket(tap, self._clock))
+        except SourceError as error:
+            return error
+        self.problems.pop(f"interface {tap.name}", None)
+        return None
+
+    def _tell(self, problem: SourceError) -> None:
+        """Log what is wrong now and was not before."""
+        if self.problems.get(problem.name) != str(problem):
+            self.problems[problem.name] = str(problem)
+            _LOG.error("%s", problem)
 
     def _add(self, key: int, source: PacketSource) -> None:
         self._open[key] = source

@@ -8,7 +8,7 @@ from typing import Any
 from tidegate.agent import sampling_kernels
 from tidegate.data import prefixes
 from tidegate.engine import engine, key_kernels, source_kernels, table_kernels, text_kernels
-from tidegate.io import mmsg
+from tidegate.io import mmsg, packet_headers
 from tidegate.kernel import compile_kernels
 from tidegate.wire.capture import frames, unwrap
 from tidegate.wire.netlink import samples
@@ -20,6 +20,7 @@ AGENT_KERNELS: tuple[Callable[..., Any], ...] = (
     *samples.KERNELS,
     *sampling_kernels.KERNELS,
     *pack.KERNELS,
+    *packet_headers.KERNELS,
     *mmsg.KERNELS,
 )
 ALL_KERNELS: tuple[Callable[..., Any], ...] = (

@@ -11,6 +11,7 @@ import inspect
 import re
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
 from typing import Any, Union, get_args, get_origin
 
 import msgspec
@@ -213,6 +214,12 @@ def _type(kind: Any) -> str:  # noqa: ANN401 - an annotation
     origin = get_origin(kind) or kind
     if origin is tuple:
         return f"list of {_type(get_args(kind)[0])}"
+    if isinstance(origin, type) and issubclass(origin, Enum):
+        return (
+            "one of "
+            + ", ".join(f"`{member.value}`" for member in origin if member.value)
+            + ", or empty" * (any(not member.value for member in origin))
+        )
     names = {str: "text", int: "number", float: "number", bool: "true or false", dict: "table"}
     name = names.get(origin, getattr(origin, "__name__", str(origin)))
     return name + "".join(_bounds(meta) for meta in bounds)
@@ -230,7 +237,7 @@ def _default(field: Any) -> str:  # noqa: ANN401 - msgspec's FieldInfo
     value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
     if value is None:
         return ""
-    if isinstance(value, bool | dict | list | tuple | str):
+    if isinstance(value, bool | dict | list | tuple | str | Enum):
         return f"`{msgspec.json.encode(value).decode()}`" if value or isinstance(value, bool) else ""
     return f"`{value}`"
 
