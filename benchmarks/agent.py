@@ -37,7 +37,7 @@ from tidegate.wire.netlink.samples import SampleReader
 FAMILY = 32  # of the messages in the recording
 USERSOCK, GROUP = 2, 5
 SOL_NETLINK, ADD_MEMBERSHIP, SO_RCVBUFFORCE = 270, 1, 33
-RECORDING = Path("/work/shared/data/psample/linux-6.1/rate-10.bin")
+RECORDING = Path(__file__).parent.parent / "tests/data/psample/linux-6.1/rate-10.bin"
 MESSAGES = 600_000
 BATCH = 256
 ROUNDS = 5
