@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tidegate.apps.kernels import prepare_kernels
+from tidegate.apps.kernels import ALL_KERNELS
 from tidegate.data.block import Block
 from tidegate.data.fields import FieldRef
 from tidegate.engine.engine import Engine, EngineConfig
@@ -32,6 +32,7 @@ from tidegate.engine.lookups import Lookups
 from tidegate.engine.syntax import parse_definition, parse_threshold
 from tidegate.io.memory import keep_freed_memory
 from tidegate.io.pcap import Capture
+from tidegate.kernel import compile_kernels
 from tidegate.wire.sflow.columns import Decoded, Decoder
 
 T = TypeVar("T")
@@ -83,7 +84,7 @@ def run() -> list[dict[str, Any]]:
     if not CAPTURE.is_file():
         return []
     keep_freed_memory()  # as `tidegate replay` does
-    prepare_kernels(lambda _name, _done, _total: None)
+    list(compile_kernels(ALL_KERNELS))
     with tempfile.TemporaryDirectory() as folder:
         capture, tiny = Path(folder) / "looped.pcap", Path(folder) / "tiny.pcap"
         _loop(capture, COPIES)

@@ -33,7 +33,7 @@ import numpy as np
 from tidegate.apps import demo_traffic
 from tidegate.apps.collector import Receiving, Running, collector
 from tidegate.apps.config import BgpConfig, Config, PeerText, RestText, ScriptText, SflowConfig
-from tidegate.apps.kernels import prepare_kernels
+from tidegate.apps.kernels import ALL_KERNELS
 from tidegate.apps.pipeline import build_analyzer
 from tidegate.engine.events import Event
 from tidegate.io.bgp import Speaker
@@ -42,6 +42,7 @@ from tidegate.io.memory import keep_freed_memory
 from tidegate.io.mmsg import Sending
 from tidegate.io.pcap import Capture
 from tidegate.io.udp import open_sockets
+from tidegate.kernel import compile_kernels
 from tidegate.wire.bgp.peer import PeerConfig
 
 CAPTURE = Path(__file__).parents[1] / "tests" / "data" / "sflow" / "overflowd-two-port-1000.pcap"
@@ -66,7 +67,7 @@ def setup(rt):
 
 def run() -> list[dict[str, Any]]:
     """Return the figures; takes about a minute."""
-    prepare_kernels(lambda _name, _done, _total: None)
+    list(compile_kernels(ALL_KERNELS))
     rounds = [(_cost("collector"), _cost("bare")) for _ in range(ROUNDS)]
     ours = statistics.median(spent / count for (spent, count, _), _ in rounds)
     bare = statistics.median(spent / count for _, (spent, count, _) in rounds)
@@ -131,7 +132,7 @@ def _settings() -> SflowConfig:
 def take_with_collector() -> tuple[float, int, float]:
     """Receive, decode and analyse until the sender ends."""
     keep_freed_memory()  # as `tidegate run` does
-    prepare_kernels(lambda _name, _done, _total: None)
+    list(compile_kernels(ALL_KERNELS))
     config = Config(sflow=_settings(), flows={"tcp": dict(DEFINITION)}, thresholds={"tcp": dict(THRESHOLD)})
     clock = SystemClock()
     _, shards = build_analyzer(config, shards=1, now_ns=clock.time_ns)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from tidegate.apps.kernels import prepare_kernels
+from tidegate.apps.kernels import ALL_KERNELS
 from tidegate.data.batch import Column, DatagramBatch, FlowBatch
 from tidegate.data.fields import FIELDS, FieldRef
 from tidegate.engine.definition import Statistic
@@ -28,6 +28,7 @@ from tidegate.engine.rows import Items, Rows
 from tidegate.engine.syntax import parse_definition, parse_threshold
 from tidegate.engine.table import FlowTable, Shape
 from tidegate.kernel import F64, U64, Flags
+from tidegate.kernel import compile_kernels
 
 ROWS = 4096  # of a batch
 BATCHES = 20
@@ -54,7 +55,7 @@ METHOD = f"random columns, {ADDRESSES} addresses, batches of {ROWS}, processor t
 
 def run() -> list[dict[str, Any]]:
     """Return the figures; takes about half a minute."""
-    prepare_kernels(lambda _name, _done, _total: None)
+    list(compile_kernels(ALL_KERNELS))
     one, ten = _nanoseconds(FOUR_COLUMNS, limited=False), _nanoseconds(DDOS, limited=True)
     seconds, share, grown = _flood()
     flood = "one table of 2^18 keys, 1.05 M samples of random keys, one percent of them of one key"
@@ -212,7 +213,7 @@ def _in_process(question: str) -> float:
 
 def _memory() -> float:
     """Return the megabytes that one million keys of four columns add."""
-    prepare_kernels(lambda _name, _done, _total: None)
+    list(compile_kernels(ALL_KERNELS))
     rng = np.random.default_rng(3)
     _table(1 << 10).add(_random_rows(rng, 10, 0.0, 1.0))
     before = _resident()

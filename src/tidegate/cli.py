@@ -75,9 +75,9 @@ def replay(
 ) -> None:
     """Run recordings (pcap, pcapng, raw datagrams) through the same analytics, in the time of the recording."""
     from tidegate.apps.config import load_config
-    from tidegate.apps.replay import Told
+    from tidegate.apps.replay import Told, describe_replay
     from tidegate.apps.replay import replay as play
-    from tidegate.apps.terminal import compile_with_progress, progress_bar, set_up_log, show_replayed
+    from tidegate.apps.terminal import compile_with_progress, progress_bar, set_up_log
     from tidegate.io.clock import SystemClock
     from tidegate.io.memory import keep_freed_memory
 
@@ -88,7 +88,8 @@ def replay(
     with progress_bar("replaying") as progress:
         told = Told(event=_printer(as_json=as_json), record=_printer(as_json=as_json), progress=progress)
         result = play(captures, config, scripts=scripts, speed=_speed(speed), clock=SystemClock(), told=told)
-    show_replayed(result)
+    for line in describe_replay(result):
+        click.echo(line, err=True)
     sys.exit(1 if result.script_errors else 0)
 
 

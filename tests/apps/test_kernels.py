@@ -9,16 +9,17 @@ import sys
 from pathlib import Path
 
 import tidegate
-from tidegate.apps.kernels import ALL_KERNELS, prepare_kernels
+from tidegate.apps.kernels import ALL_KERNELS
 
 PACKAGE = Path(tidegate.__file__).parent
 ROOT = Path(__file__).parents[2]
 
 PIPELINE = """
 import sys
-from tidegate.apps.kernels import ALL_KERNELS, prepare_kernels
+from tidegate.apps.kernels import ALL_KERNELS
+from tidegate.kernel import compile_kernels
 
-prepare_kernels(lambda name, done, total: None)
+assert list(compile_kernels(ALL_KERNELS)) == [kernel.__name__ for kernel in ALL_KERNELS]
 
 import captures
 from tidegate.data.fields import FIELDS, FieldRef
@@ -69,13 +70,6 @@ def test_every_kernel_is_listed_once() -> None:
     assert len(listed) == len(set(listed))
     assert set(listed) == _marked()
     assert len(listed) > 20
-
-
-def test_progress_names_each_kernel() -> None:
-    heard: list[tuple[str, int, int]] = []
-    prepare_kernels(lambda *told: heard.append(told))
-    names = [kernel.__name__ for kernel in ALL_KERNELS]
-    assert heard == [(name, done, len(names)) for done, name in enumerate(names)]
 
 
 def _run(*arguments: str, **environment: str) -> str:

@@ -13,12 +13,13 @@ from script_files import write
 from tidegate.apps.collector import Receiving
 from tidegate.apps.config import Config, ScriptText
 from tidegate.apps.pipeline import build_analyzer
-from tidegate.apps.replay import Replayed, Told, replay
+from tidegate.apps.replay import Replayed, Told, describe_replay, replay
 from tidegate.data.block import Block
 from tidegate.errors import ConfigError, SourceError
 from tidegate.io.clock import SystemClock
-from tidegate.io.pcap import Capture
+from tidegate.io.pcap import Capture, CaptureStats
 from tidegate.io.replay import part_of_block
+from tidegate.wire.sflow.columns import DecoderStatistics
 
 CAPTURE = captures.HERE / "overflowd-two-port-1000.pcap"
 REACT = """
@@ -199,3 +200,28 @@ def test_two_scripts_of_one_name_are_refused(recording: Path, tmp_path: Path) ->
     path = write(tmp_path, "react.py", REACT)
     with pytest.raises(ConfigError, match=r"two scripts are called react\.py"):
         played(recording, config=msgspec.structs.replace(CONFIG, scripts=(ScriptText(str(path)),)), scripts=(path,))
+
+
+def test_a_replay_is_summed_up() -> None:
+    counts = dict.fromkeys(("datagrams", "bad_version", "bad_address"), 3) | {"bad_address": 0}
+    decoder = msgspec.convert({**_empty(DecoderStatistics), "counts": counts}, DecoderStatistics)
+    stats = msgspec.convert({**_empty(CaptureStats), "name": "[c].pcap"}, CaptureStats)
+    result = Replayed((stats,), decoder, 1000, 2, 3, 4, 10**9, 3 * 10**9, (), {"s.py": "s.py, line 1: [x]"})
+    said = " ".join(describe_replay(result))
+    assert "[c].pcap: 0 datagrams" in said
+    assert "1,000 flow samples, 2 counters samples over 2.0 s: 3 events, 4 flow records" in said
+    assert "not decoded whole: bad_version 3" in said
+    assert "bad_address" not in said
+    assert "script s.py: s.py, line 1: [x]" in said
+
+
+def _empty(kind: type[msgspec.Struct]) -> dict[str, object]:
+    """Return a value for each field that must have one."""
+    empty = {int: 0, str: "", float: 0.0}
+    found: dict[str, object] = {}
+    for field in msgspec.structs.fields(kind):
+        if field.required:
+            found[field.name] = empty.get(
+                field.type, {} if "ict" in str(field.type) or "apping" in str(field.type) else ()
+            )
+    return found

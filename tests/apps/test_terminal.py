@@ -7,14 +7,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-import msgspec
 import pytest
 
 from running import prepare
-from tidegate.apps.replay import Replayed
-from tidegate.apps.terminal import compile_with_progress, progress_bar, set_up_log, show_replayed
-from tidegate.io.pcap import CaptureStats
-from tidegate.wire.sflow.columns import DecoderStatistics
+from tidegate.apps.terminal import compile_with_progress, progress_bar, set_up_log
 
 
 @pytest.fixture
@@ -67,28 +63,3 @@ def _read(descriptor: int) -> bytes:
         return os.read(descriptor, 4096)
     except OSError:  # the other end has closed
         return b""
-
-
-def test_a_replay_is_summed_up(capsys: pytest.CaptureFixture[str]) -> None:
-    counts = dict.fromkeys(("datagrams", "bad_version", "bad_address"), 3) | {"bad_address": 0}
-    decoder = msgspec.convert({**_empty(DecoderStatistics), "counts": counts}, DecoderStatistics)
-    stats = msgspec.convert({**_empty(CaptureStats), "name": "[c].pcap"}, CaptureStats)
-    show_replayed(Replayed((stats,), decoder, 1000, 2, 3, 4, 10**9, 3 * 10**9, (), {"s.py": "s.py, line 1: [x]"}))
-    said = capsys.readouterr().err.replace("\n", " ")
-    assert "[c].pcap: 0 datagrams" in said
-    assert "1,000 flow samples, 2 counters samples over 2.0 s: 3 events, 4 flow records" in said
-    assert "not decoded whole: bad_version 3" in said
-    assert "bad_address" not in said
-    assert "script s.py: s.py, line 1: [x]" in said
-
-
-def _empty(kind: type[msgspec.Struct]) -> dict[str, object]:
-    """Return a value for each field that must have one."""
-    empty = {int: 0, str: "", float: 0.0}
-    found: dict[str, object] = {}
-    for field in msgspec.structs.fields(kind):
-        if field.required:
-            found[field.name] = empty.get(
-                field.type, {} if "ict" in str(field.type) or "apping" in str(field.type) else ()
-            )
-    return found

@@ -239,8 +239,8 @@ class Agent:
         self._send(self._exporter.set_interfaces(known, now_ns))
         self._ports = ports_of(self._interfaces.now.values(), speeds, config) if ours else ()
         self._polling.update(self._interfaces.polled(), now_ns)
+        self._setup.update(config, self._ports)  # first: with the first of such filters the kernel loads psample
         self._sources.update(config, self._ports)
-        self._setup.update(config, self._ports)
 
     def watch(self, key: int, source: PacketSource) -> None:
         """Read a socket from now on."""

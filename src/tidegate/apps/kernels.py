@@ -9,12 +9,11 @@ from tidegate.agent import sampling_kernels
 from tidegate.data import prefixes
 from tidegate.engine import engine, key_kernels, source_kernels, table_kernels, text_kernels
 from tidegate.io import mmsg, packet_headers
-from tidegate.kernel import compile_kernels
 from tidegate.wire.capture import frames, unwrap
 from tidegate.wire.netlink import samples
 from tidegate.wire.sflow import columns, pack
 
-__all__ = ["AGENT_KERNELS", "ALL_KERNELS", "prepare_kernels"]
+__all__ = ["AGENT_KERNELS", "ALL_KERNELS"]
 
 AGENT_KERNELS: tuple[Callable[..., Any], ...] = (
     *samples.KERNELS,
@@ -35,9 +34,3 @@ ALL_KERNELS: tuple[Callable[..., Any], ...] = (
     *frames.KERNELS,
     *unwrap.KERNELS,
 )
-
-
-def prepare_kernels(progress: Callable[[str, int, int], None]) -> None:
-    """Compile every kernel or load it from the cache; `progress` hears its name, how many are done, how many in all."""
-    for done, name in enumerate(compile_kernels(ALL_KERNELS)):
-        progress(name, done, len(ALL_KERNELS))

@@ -27,11 +27,11 @@ from tidegate.data.block import Block
 from tidegate.engine.events import Event, FlowRecord
 from tidegate.io.clock import Clock
 from tidegate.io.fetch import fetch
-from tidegate.io.pcap import Capture, CaptureStats
+from tidegate.io.pcap import Capture, CaptureStats, describe_capture
 from tidegate.io.replay import pace, part_of_block
 from tidegate.wire.sflow.columns import DecoderStatistics
 
-__all__ = ["Replayed", "Told", "replay"]
+__all__ = ["Replayed", "Told", "describe_replay", "replay"]
 
 _SECOND_NS = 1_000_000_000
 _SCRIPTS_NS = 100_000_000  # scripts hear of time about as often as in a live run
@@ -194,3 +194,18 @@ def _result(analyzer: Analyzer, shard: Shard, captures: Sequence[Capture], run: 
         changes=tuple(run.routes.changes),
         script_errors={name: status.error for name, status in run.host.status().items() if status.error},
     )
+
+
+def describe_replay(result: Replayed) -> list[str]:
+    """Return lines for the user: what a replay came to."""
+    seconds = (result.last_ns - result.first_ns) / 1e9
+    lines = [describe_capture(stats) for stats in result.captures]
+    lines.append(
+        f"{result.flow_samples:,} flow samples, {result.counter_samples:,} counters samples over {seconds:,.1f} s: "
+        f"{result.events:,} events, {result.flow_records:,} flow records"
+    )
+    bad = {name: count for name, count in result.decoder.counts.items() if count and name != "datagrams"}
+    if bad:
+        lines.append("not decoded whole: " + ", ".join(f"{name} {count}" for name, count in bad.items()))
+    lines += [msgspec.json.encode(change).decode() for change in result.changes]
+    return lines + [f"script {name}: {error}" for name, error in result.script_errors.items()]

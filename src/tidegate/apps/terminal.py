@@ -1,4 +1,4 @@
-"""What programs tell on standard error: log, progress, summaries. Bars and colour on a terminal, else plain lines."""
+"""What programs tell on standard error: log and progress. Bars and colour on a terminal, else plain lines."""
 
 from __future__ import annotations
 
@@ -8,22 +8,18 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import msgspec
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import Progress
 
 from tidegate.apps.kernels import ALL_KERNELS
-from tidegate.apps.replay import Replayed
 from tidegate.io.clock import SystemClock
-from tidegate.io.pcap import describe_capture
 from tidegate.kernel import compile_kernels, unkept_reason
 
 __all__ = [
     "compile_with_progress",
     "progress_bar",
     "set_up_log",
-    "show_replayed",
 ]
 
 _LONG_NS = 2_000_000_000
@@ -82,22 +78,3 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-def show_replayed(result: Replayed) -> None:
-    """Say on standard error what a replay came to."""
-    console = _errors()
-    for stats in result.captures:
-        console.print(describe_capture(stats), markup=False)
-    seconds = (result.last_ns - result.first_ns) / 1e9
-    console.print(
-        f"{result.flow_samples:,} flow samples, {result.counter_samples:,} counters samples over {seconds:,.1f} s: "
-        f"{result.events:,} events, {result.flow_records:,} flow records"
-    )
-    bad = {name: count for name, count in result.decoder.counts.items() if count and name != "datagrams"}
-    if bad:
-        console.print("not decoded whole: " + ", ".join(f"{name} {count}" for name, count in bad.items()))
-    for change in result.changes:
-        console.print(msgspec.json.encode(change).decode(), markup=False)
-    for name, error in result.script_errors.items():
-        console.print(f"script {name}: {error}", markup=False)
