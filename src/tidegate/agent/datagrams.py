@@ -1,8 +1,8 @@
 """Samples into datagrams: at most so many octets, at most so long a wait.
 
 In go flow samples as picks, other samples as octets (`encode_sample`), and moments on a clock that never goes back; out
-come blocks of datagrams with their sequence numbers and uptime. A datagram is closed when the next sample does not fit, or
-when its first one has waited for the delay.
+come blocks of datagrams with their sequence numbers and uptime. A datagram is closed when the next sample does not fit,
+or when a sample has waited for the delay.
 
 Answers for: sFlow version 5 section 5 (datagram), section 4 (1400 octets, one second).
 """
@@ -39,28 +39,28 @@ class Datagrams:
 
     def __init__(self, form: DatagramForm, *, started_ns: int) -> None:
         self._started_ns = started_ns
-        self.sequence = 0
+        self.sequence = self.samples = 0
         self._done: list[Block] = []
-        self._since_ns = 0
+        self._since_ns = 0  # when the oldest sample came that waits, and the oldest of the open datagram
+        self._open_ns = 0
         self._places = np.zeros(_ATTRIBUTES, np.int64)
         self._filled = np.zeros(2 * _SLOTS, np.int64)
         self._state = np.zeros(len(Open), np.int64)
-        self.samples = 0
-        self.set_form(form)
+        self.set_form(form, started_ns)
 
-    def set_form(self, form: DatagramForm) -> None:
-        """Change the form; what is open must have been taken before."""
+    def set_form(self, form: DatagramForm, now_ns: int) -> None:
+        """Change the form of samples that come from now on; those that wait keep theirs."""
         if self._state[Open.SAMPLES]:
-            raise EncodeError("a datagram is open in the former form")
+            self._close_open()
+        self._close_full(now_ns)
         head = (5).to_bytes(4, "big") + (1 if len(form.agent_address) == 4 else 2).to_bytes(4, "big")
         head += form.agent_address + form.sub_agent.to_bytes(4, "big")
-        self._start = len(head) + 12  # sequence number, uptime and the number of samples follow
         self._head = np.frombuffer(head, np.uint8)
+        self._start = len(head) + 12  # sequence number, uptime and the number of samples follow
         self.form = form
-        self._numbers = np.array(
-            [form.header_octets, form.datagram_octets, self._start, int(form.expanded)], np.int64
-        )
-        assert len(self._numbers) == len(Form)
+        self._numbers = np.zeros(len(Form), np.int64)
+        self._numbers[Form.HEADER], self._numbers[Form.DATAGRAM] = form.header_octets, form.datagram_octets
+        self._numbers[Form.START], self._numbers[Form.EXPANDED] = self._start, form.expanded
         self._out = np.zeros((_SLOTS, form.datagram_octets), np.uint8)
 
     @property
@@ -70,12 +70,11 @@ class Datagrams:
 
     def add_flows(self, data: U8, rows: I64, picks: I64, now_ns: int) -> None:
         """Add flow samples."""
-        first, count = 0, len(picks)
+        count = len(picks)
         if not count:
             return
-        if not self._state[Open.SAMPLES]:
-            self._since_ns = now_ns
-        before = int(self._state[Open.SLOT])
+        self._note_arrival(now_ns)
+        before, first = int(self._state[Open.SLOT]), 0
         while True:
             first = pack_flow_samples(
                 data, rows, picks, first, count, self._numbers, self._places, self._out, self._state, self._filled
@@ -83,39 +82,50 @@ class Datagrams:
             if first == count:
                 break
             self._close_full(now_ns)
+            before = -1
+        if self._state[Open.SLOT] != before:
+            self._open_ns = now_ns
         self.samples += count
-        if int(self._state[Open.SLOT]) != before:
-            self._since_ns = now_ns
 
     def add(self, sample: bytes, now_ns: int) -> None:
         """Add a sample that is octets already; `EncodeError` where no datagram has room for it."""
         if len(sample) > self.room:
-            raise EncodeError(f"a sample of {len(sample)} octets does not fit a datagram of {self.form.datagram_octets}")
+            raise EncodeError(f"a sample of {len(sample)} octets, where a datagram has room for {self.room}")
         if self._state[Open.FILL] + len(sample) > self.form.datagram_octets:
             self._close_open()
         if self._state[Open.SLOT] == _SLOTS:
             self._close_full(now_ns)
+        self._note_arrival(now_ns)
         slot = int(self._state[Open.SLOT])
         at = int(self._state[Open.FILL]) or self._start
         self._out[slot, at : at + len(sample)] = np.frombuffer(sample, np.uint8)
-        if not self._state[Open.SAMPLES]:
-            self._since_ns = now_ns
         self._state[Open.FILL] = at + len(sample)
         self._state[Open.SAMPLES] += 1
         self.samples += 1
 
     def deadline(self) -> int | None:
-        """Return when `take` has something to close, None where nothing waits."""
-        return self._since_ns + self.form.delay_ns if self._state[Open.SAMPLES] else None
+        """Return when a sample will have waited for the delay, None where none waits."""
+        return self._since_ns + self.form.delay_ns if self._waits() else None
 
     def take(self, now_ns: int, *, all_of_them: bool = False) -> list[Block]:
-        """Return the datagrams that are due now."""
+        """Return the datagrams that are full, and at the deadline the open one too."""
         deadline = self.deadline()
-        if deadline is not None and (all_of_them or now_ns >= deadline):
+        if self._state[Open.SAMPLES] and deadline is not None and (all_of_them or now_ns >= deadline):
             self._close_open()
         self._close_full(now_ns)
+        self._since_ns = self._open_ns
         done, self._done = self._done, []
         return done
+
+    def _waits(self) -> bool:
+        return bool(self._state[Open.SAMPLES] or self._state[Open.SLOT] or self._done)
+
+    def _note_arrival(self, now_ns: int) -> None:
+        """Enter the moment of samples that are about to be added."""
+        if not self._state[Open.SAMPLES]:
+            self._open_ns = now_ns
+        if not self._waits():
+            self._since_ns = now_ns
 
     def _close_open(self) -> None:
         slot = int(self._state[Open.SLOT])

@@ -3,8 +3,8 @@
 In go netlink messages and moments on a clock that never goes back; out come samples of data source 0:0, which is all
 ports as one. What the limit leaves out, and what was lost in the kernel, is in their `drops`.
 
-The monitor reports packets of every network namespace, with interface numbers of their own. An input is named only where
-the packet's MAC addresses agree with an interface that has this number here.
+The monitor reports packets of every network namespace, with interface numbers of their own. An input is named only
+where the packet's MAC addresses agree with an interface that has this number here.
 
 Answers for: sFlow Dropped Packet Notification Structures.
 """
@@ -28,10 +28,11 @@ from tidegate.wire.sflow.tunnel_records import (
     ExtendedTimestamp,
 )
 
-__all__ = ["Discards", "Station"]
+__all__ = ["MOST_BESIDE_HEADER", "Discards", "Station"]
 
 _SECOND = 1_000_000_000
 _WORD = 0xFFFFFFFF
+MOST_BESIDE_HEADER = 376  # octets of a sample whose texts are as long as they can be, without those of its header
 _SOURCE = DataSource(type=0, index=0)
 _FCS, _NO_MAC = 4, 18  # octets that no software sees; that never were
 _EGRESS_REASONS = {b"TC_EGRESS", b"QDISC_DROP", b"BPF_CGROUP_EGRESS"}
@@ -65,7 +66,7 @@ class Discards:
     def step(
         self, messages: Iterable[Message], now_ns: int, *, stations: Mapping[int, Station] | None = None
     ) -> list[DiscardedPacket]:
-        """Return the samples of messages that came up to now; inputs are taken as told where there are no `stations`."""
+        """Return the samples of messages that came up to now; without `stations` inputs are taken as told."""
         passed = 0 if self._at_ns is None else max(0, now_ns - self._at_ns)
         self._at_ns = now_ns
         self._tokens = min(self._per_second, self._tokens + passed * self._per_second / _SECOND)
@@ -137,7 +138,7 @@ def _header(alert: Alert, header_octets: int) -> SampledHeader:
     stripped = _NO_MAC if is_raw else _FCS
     return SampledHeader(
         protocol=(11 if version == 4 else 12) if is_raw else 1,
-        frame_length=alert.octets + stripped,
+        frame_length=min(alert.octets + stripped, _WORD),
         stripped=stripped,
         header=alert.payload[:header_octets],
     )

@@ -1,8 +1,8 @@
 """Why a packet was dropped, as sFlow numbers it: from the kernel's reason, a hardware trap, or a function's name.
 
 Answers for: sFlow Dropped Packet Notification Structures and its extensions (`tidegate.data.names`), linux
-include/net/dropreason-core.h, Documentation/networking/devlink/devlink-trap.rst; the mapping is Host sFlow's, but for two
-slips of its table.
+include/net/dropreason-core.h, Documentation/networking/devlink/devlink-trap.rst; the mapping is Host sFlow's, but for
+two slips of its table.
 """
 
 from __future__ import annotations
@@ -55,13 +55,11 @@ def drop_reason(alert: Alert) -> int | None:
     if alert.is_hardware or alert.trap:
         return _of_trap(alert.trap_group.decode(errors="replace"), alert.trap.decode(errors="replace"))
     reason = alert.reason.decode(errors="replace")
-    if reason == _NO_DROP:
-        return None
-    if reason not in _UNSAID:
-        return _of_reason(reason)
-    if not alert.protocol:
-        return None  # no packet of the network: frees of a socket's own making
-    return _of_function(alert.symbol.decode(errors="replace"))
+    if reason == _NO_DROP or not alert.protocol:
+        return None  # without a protocol: no packet of the network, but one of a socket's own making
+    if reason in _UNSAID:
+        return _of_function(alert.symbol.decode(errors="replace"))
+    return _of_reason(reason)
 
 
 def _of_reason(reason: str) -> int:

@@ -18,10 +18,10 @@ from tidegate.kernel import I64, U8
 from tidegate.wire.netlink.rows import Row
 from tidegate.wire.sflow.pack import Pick
 
-__all__ = ["KnownInterface", "Sampler"]
+__all__ = ["EXPANDED_FROM", "KnownInterface", "Sampler"]
 
 _GROUPS = 256
-_EXPANDED_FROM = 1 << 24  # ifIndex that a compact sample has no room for
+EXPANDED_FROM = 1 << 24  # index that a compact data source has no room for
 _GREATEST = (1 << 31) - 1  # ifIndex
 _MOST_LEARNT = 1 << 16  # interfaces of a recording
 
@@ -114,7 +114,7 @@ class Sampler:
     @property
     def needs_expanded(self) -> bool:
         """Whether an interface has a number that compact samples cannot hold."""
-        return len(self._numbers) > 0 and int(self._numbers[-1]) >= _EXPANDED_FROM
+        return len(self._numbers) > 0 and int(self._numbers[-1]) >= EXPANDED_FROM
 
     def statistics(self) -> dict[str, int]:
         """Return what became of packets so far."""

@@ -14,7 +14,7 @@ import msgspec
 
 from tidegate.errors import DecodeError
 from tidegate.wire.netlink.genl import genl_body
-from tidegate.wire.netlink.message import ORDER, Message, attribute, first_attributes, text_of, uint_of
+from tidegate.wire.netlink.message import ORDER, Message, attribute, first_attributes, uint_of
 
 __all__ = [
     "FAMILY",
@@ -37,6 +37,7 @@ VERSION = 2
 _HEADER = 4  # genlmsghdr
 _CONFIG, _START, _STOP, _PACKET_ALERT, _STATS_GET = 2, 3, 4, 5, 8
 _PACKET_MODE = 1
+_TEXT = 64
 
 
 class Which(Enum):
@@ -47,7 +48,10 @@ class Which(Enum):
 
 
 class Alert(msgspec.Struct, frozen=True):
-    """A packet that was dropped; texts are empty and numbers 0 where the kernel does not tell."""
+    """A packet that was dropped; texts are empty and numbers 0 where the kernel does not tell.
+
+    Texts have 64 octets at most, more than any kernel's; numbers the width that Linux gives them.
+    """
 
     symbol: bytes = b""  # kernel function, with an offset behind a plus sign
     input_ifindex: int = 0  # in the network namespace of the packet, whichever that is
@@ -105,18 +109,23 @@ def read_alert(message: Message) -> Alert:
     told = first_attributes(message.body, _HEADER)
     payload = told.get(7, b"")
     return Alert(
-        symbol=_octets(told.get(3)),
-        input_ifindex=uint_of(first_attributes(told.get(4, b"")).get(0)),
-        time_ns=uint_of(told.get(5)),
-        protocol=uint_of(told.get(6)),
+        symbol=_text(told.get(3)),
+        input_ifindex=_number(first_attributes(told.get(4, b"")).get(0), 4),
+        time_ns=_number(told.get(5), 8),
+        protocol=_number(told.get(6), 2),
         payload=payload,
-        octets=uint_of(told.get(10), len(payload)),
-        is_hardware=uint_of(told.get(14)) == 1,
-        trap_group=_octets(told.get(15)),
-        trap=_octets(told.get(16)),
-        reason=_octets(told.get(23)),
+        octets=_number(told.get(10), 4) if 10 in told else len(payload),
+        is_hardware=_number(told.get(14), 2) == 1,
+        trap_group=_text(told.get(15)),
+        trap=_text(told.get(16)),
+        reason=_text(told.get(23)),
     )
 
 
-def _octets(value: bytes | None) -> bytes:
-    return text_of(value).encode()
+def _number(value: bytes | None, width: int) -> int:
+    """Return a number, 0 where its attribute has another width."""
+    return uint_of(value) if value is not None and len(value) == width else 0
+
+
+def _text(value: bytes | None) -> bytes:
+    return (value or b"").partition(b"\0")[0][:_TEXT]
