@@ -112,21 +112,22 @@ def _live(rate: int) -> list[dict[str, Any]]:
         assert agent.stdin is not None  # noqa: S101 - for the types
         assert agent.stdout is not None  # noqa: S101 - for the types
         agent.stdout.readline()
-        subprocess.run([sys.executable, __file__, "send", str(rate), str(LIVE_S)], check=True)
+        sender = [sys.executable, __file__, "send", str(rate), str(LIVE_S)]
+        seconds = float(subprocess.run(sender, check=True, stdout=subprocess.PIPE).stdout)
         agent.stdin.close()
         told = json.loads(agent.stdout.readline())
-    method = f"{rate} messages/s by netlink for {LIVE_S:.0f} s"
     came = told["taken"] + told["shed"] + told["lost"]
+    method = f"{rate} messages/s by netlink for {seconds:.1f} s, of which {came / seconds:.0f}/s came"
     bar = "< 25" if rate == RATES[0] else "< 100"
     return [
-        _result(f"agent: processor at {rate} samples/s", 100 * told["cpu_s"] / LIVE_S, "% of a core", bar, method),
+        _result(f"agent: processor at {rate} samples/s", 100 * told["cpu_s"] / seconds, "% of a core", bar, method),
         _result(f"agent: samples lost at {rate}/s", 100 * told["lost"] / max(came, 1), "%", None, method),
         _result(
-            f"agent: packets by the samples sent at {rate}/s, beside those that came",
-            told["estimated"] / max(came, 1),
-            "ratio",
+            f"agent: packets that the samples sent at {rate}/s stand for",
+            100 * told["estimated"] / max(told["pool"], 1),
+            "% of sample_pool",
             None,
-            f"{method}; what was lost is in `drops` and in the sample pool",
+            f"{method}; one in {told['every']} sent at the end",
         ),
     ]
 
@@ -141,10 +142,12 @@ def _open(clock: Clock) -> SampleSocket:
 
 async def _run_agent() -> None:
     """Be the agent until standard input ends."""
-    estimated = [0]
+    estimated, pool = [0], [0]
 
     def count(blocks: Sequence[Block]) -> None:
-        estimated[0] += sum(map(_estimated, blocks))
+        for block in blocks:
+            rates, pool[0] = _rates_and_pool(block)
+            estimated[0] += rates
 
     config = AgentConfig(
         collectors=(CollectorConfig(address="127.0.0.1", port=9),),
@@ -161,12 +164,13 @@ async def _run_agent() -> None:
         await asyncio.sleep(0.3)
         counts = agent.status().counts
     told = {name: counts[f"packets_{name}"] for name in ("taken", "shed", "lost")}
-    print(json.dumps({**told, "cpu_s": spent, "estimated": estimated[0]}), flush=True)
+    told["every"] = counts["sub_sampling"]
+    print(json.dumps({**told, "cpu_s": spent, "estimated": estimated[0], "pool": pool[0]}), flush=True)
 
 
-def _estimated(block: Block) -> int:
-    """Return the packets that the flow samples of datagrams stand for: their rates, at a fixed place of each sample."""
-    total = 0
+def _rates_and_pool(block: Block) -> tuple[int, int]:
+    """Return the sum of the rates of flow samples, and the pool of the last: at fixed places of each."""
+    total = pool = 0
     for row in range(len(block)):
         start, length = int(block.offset[row]), int(block.length[row])
         octets = block.data[start : start + length].tobytes()
@@ -174,12 +178,13 @@ def _estimated(block: Block) -> int:
         while at < length:
             size = int.from_bytes(octets[at + 4 : at + 8], "big")
             total += int.from_bytes(octets[at + 16 : at + 20], "big")
+            pool = int.from_bytes(octets[at + 20 : at + 24], "big")
             at += 8 + size
-    return total
+    return total, pool
 
 
 def _send(rate: int, seconds: float) -> None:
-    """Multicast recorded messages with numbers that count on, in bursts of what is due."""
+    """Multicast recorded messages with numbers that count on, in bursts of what is due; print how long it took."""
     message = bytearray(recorded_messages()[0])
     at = _value_of(message, 4)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, USERSOCK) as sock:
@@ -193,6 +198,7 @@ def _send(rate: int, seconds: float) -> None:
                     sock.sendto(message, (0, 1 << (GROUP - 1)))
                 sent += 1
             time.sleep(0.0002)
+        print(time.perf_counter() - start)
 
 
 def _value_of(message: bytearray, wanted: int) -> int:

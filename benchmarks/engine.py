@@ -27,8 +27,7 @@ from tidegate.engine.lookups import Lookups
 from tidegate.engine.rows import Items, Rows
 from tidegate.engine.syntax import parse_definition, parse_threshold
 from tidegate.engine.table import FlowTable, Shape
-from tidegate.kernel import F64, U64, Flags
-from tidegate.kernel import compile_kernels
+from tidegate.kernel import F64, U64, Flags, compile_kernels
 
 ROWS = 4096  # of a batch
 BATCHES = 20
