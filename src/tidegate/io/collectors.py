@@ -1,14 +1,17 @@
 """Sending datagrams to collectors: a socket each, which never waits.
 
 A collector that cannot be reached costs the others nothing: what could not be sent is counted and gone, as UDP has it.
-Names are looked up when a socket is opened; one that failed is opened again after some seconds.
+Names are looked up when a socket is opened, on a thread, for a silent name server can take half a minute; a socket that
+failed is opened again after some seconds.
 """
 
 from __future__ import annotations
 
 import errno
 import socket
+import threading
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -21,6 +24,8 @@ __all__ = ["CollectorSocket", "CollectorStatistics", "Target"]
 _AGAIN_NS = 7_000_000_000
 _SEND_BUFFER = 2 << 20
 _SO_BINDTODEVICE = 25
+
+_Found = tuple[Any, Any, Any, Any, Any]  # family, type, protocol, canonical name, address: as getaddrinfo has them
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -54,6 +59,7 @@ class CollectorSocket:
         self._socket: socket.socket | None = None
         self._opened_ns = -_AGAIN_NS
         self._sending = Sending()
+        self._lookup: _Lookup | None = None
         self.datagrams = self.octets = self.dropped = 0
         self.problem = ""
 
@@ -100,12 +106,18 @@ class CollectorSocket:
         self.dropped += len(block) - first
 
     def _open(self) -> socket.socket | None:
-        now_ns = self._clock.monotonic_ns()
-        if now_ns - self._opened_ns < _AGAIN_NS:
+        if self._lookup is None:
+            now_ns = self._clock.monotonic_ns()
+            if now_ns - self._opened_ns < _AGAIN_NS:
+                return None
+            self._opened_ns = now_ns
+            self._lookup = _Lookup(self.target)
+        if not self._lookup.done():
+            self.problem = f"{self.target.address} is being looked up"
             return None
-        self._opened_ns = now_ns
+        lookup, self._lookup = self._lookup, None
         try:
-            self._socket = _connected(self.target)
+            self._socket = _connected(self.target, lookup.result())
         except OSError as error:
             self.problem = _reason(error, self.target)
             return None
@@ -113,9 +125,41 @@ class CollectorSocket:
         return self._socket
 
 
-def _connected(target: Target) -> socket.socket:
+class _Lookup:
+    """The addresses of a target: at once where it has one, else as soon as a name server has answered."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._found: list[_Found] = []
+        self._error: OSError | None = None
+        self._thread: threading.Thread | None = None
+        self._ask(socket.AI_NUMERICHOST)
+        if isinstance(self._error, socket.gaierror):
+            self._thread = threading.Thread(target=self._ask, args=(0,), name=f"look up {target.address}", daemon=True)
+            self._thread.start()
+
+    def done(self) -> bool:
+        return self._thread is None or not self._thread.is_alive()
+
+    def result(self) -> list[_Found]:
+        if self._error is not None:
+            raise self._error
+        return self._found
+
+    def _ask(self, flags: int) -> None:
+        try:
+            self._found = socket.getaddrinfo(
+                self._target.address, self._target.port, type=socket.SOCK_DGRAM, flags=flags
+            )
+        except OSError as error:
+            self._error = error
+        else:
+            self._error = None
+
+
+def _connected(target: Target, found: list[_Found]) -> socket.socket:
     error = OSError(errno.EADDRNOTAVAIL, "no address")
-    for family, _, _, _, address in socket.getaddrinfo(target.address, target.port, type=socket.SOCK_DGRAM):
+    for family, _, _, _, address in found:
         sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
