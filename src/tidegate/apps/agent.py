@@ -177,13 +177,14 @@ class Agent:
         self._tick()
 
     def _stop(self) -> None:
-        """Send what waits; sockets and rules are closed and removed by the stack."""
-        for handle in (self._timer, self._tick_handle, *self._resting.values()):
+        """End sampling, read what waits and send it; all else is closed by the stack."""
+        for handle in (self._timer, self._tick_handle):
             if handle is not None:
                 handle.cancel()
-        with contextlib.suppress(TidegateError, OSError):
-            self._send(self._exporter.take(self._clock.monotonic_ns(), all_of_them=True))
-            self._write_status()
+        self._setup.close()
+        self._sources.close()
+        self._send(self._exporter.take(self._clock.monotonic_ns(), all_of_them=True))
+        self._write_status()
 
     def _choose_address(self) -> None:
         addresses = self._interfaces.addresses()

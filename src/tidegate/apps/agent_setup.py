@@ -56,13 +56,14 @@ class KernelSetup:
             self._update_nft(config, ports)
 
     def close(self) -> None:
-        """Remove everything of ours."""
+        """Remove everything of ours; once."""
+        setup, self._setup = self._setup, Setup.NONE
         try:
-            if self._setup is Setup.TC:
+            if setup is Setup.TC:
                 refused = apply_changes(self._route, plan_removal(read_tc(self._route)).changes)
                 for error in refused:
                     _LOG.error("%s", error)
-            elif self._setup is Setup.NFT:
+            elif setup is Setup.NFT:
                 run_nft(format_removal())
         except TidegateError as error:
             _LOG.error("%s", error)
