@@ -238,6 +238,19 @@ def test_what_waits_is_sent_at_the_end(multicast: int, listen: Listen) -> None:
 
 
 @needs_root
+def test_what_waits_at_the_socket_is_read_at_the_end(multicast: int, listen: Listen) -> None:
+    collector = listen()
+
+    async def check() -> None:
+        async with running(_config(collector), multicast):
+            with kernel(multicast) as send:
+                send(5)
+
+    asyncio.run(check())
+    assert len(collector.flows()) == 5
+
+
+@needs_root
 def test_counters_of_host_and_interfaces_come_within_the_interval(
     multicast: int, listen: Listen, tmp_path: Path
 ) -> None:
