@@ -1,4 +1,4 @@
-"""Alerts to discarded_packet samples: the limit and what it leaves out, whose interfaces are named, what records say."""
+"""Alerts to discarded_packet samples: the limit and what it leaves out, whose interfaces are named, records."""
 
 from __future__ import annotations
 

@@ -23,7 +23,8 @@ from tidegate.wire.netlink.link import Link, LinkFlags
 __all__ = ["Port", "check_rates", "known_interfaces", "layer_of", "ports_of", "sampling_rate"]
 
 _LEAST_BY_SPEED = 100
-_SPEED = re.compile(r"(\d+(?:\.\d+)?)([KMGT]?)", re.IGNORECASE)
+_GREATEST_RATE = 0xFFFFFFFF
+_SPEED = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)([KMGT]?)", re.ASCII | re.IGNORECASE)
 _FACTORS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _STACKED = {
     "bond", "team", "bridge", "vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "vxlan", "geneve", "gre", "gretap",
@@ -66,7 +67,7 @@ def sampling_rate(name: str, speed: int, config: AgentConfig) -> int:
         return stated
     if not speed or not config.speed_ratio:
         return config.sampling_unknown_speed
-    return max(speed // config.speed_ratio, _LEAST_BY_SPEED)
+    return min(max(speed // config.speed_ratio, _LEAST_BY_SPEED), _GREATEST_RATE)
 
 
 def known_interfaces(
