@@ -3,8 +3,8 @@
     python -m agent_end_to_end FOLDER RATE [FLAG of `tidegate agent`]…
 
 Runs as root in a network namespace of its own, with the lab's two hosts (`guest.lab`). The agent samples r1, where the
-traffic comes in, with two capabilities and no more; its datagrams leave by r2 to `tidegate run` on h2, and are written to `sflow.pcap` in FOLDER. What is
-told is what happened, not whether it is right: the tests on it decide that.
+traffic comes in, with two capabilities and no more; its datagrams leave by r2 to `tidegate run` on h2, and are written
+to `sflow.pcap` in FOLDER. What is told is what happened, not whether it is right: `agent_claims` decides that.
 """
 
 from __future__ import annotations

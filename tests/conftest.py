@@ -13,6 +13,8 @@ import pytest
 
 import tidegate
 
+pytest.register_assert_rewrite("agent_claims")  # so that its failures show values, as those of test modules do
+
 # The gate draws the same examples each time; HYPOTHESIS_PROFILE=night draws many new ones.
 hypothesis.settings.register_profile("gate", deadline=None, derandomize=True, database=None, print_blob=True)
 hypothesis.settings.register_profile("night", deadline=None, max_examples=5000, print_blob=True)
