@@ -55,6 +55,6 @@ def _packet(payload: bytes, source: Endpoint, target: Endpoint) -> bytes:
 
 def _checksum(octets: bytes) -> int:
     """Return the Internet checksum (RFC 1071)."""
-    total = sum(struct.unpack(f">{(len(octets) + 1) // 2}H", octets + bytes(len(octets) & 1)))
+    total: int = sum(struct.unpack(f">{(len(octets) + 1) // 2}H", octets + bytes(len(octets) & 1)))
     total = (total & 0xFFFF) + (total >> 16)
     return ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
