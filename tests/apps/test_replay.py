@@ -14,11 +14,10 @@ from tidegate.apps.collector import Receiving
 from tidegate.apps.config import Config, ScriptText
 from tidegate.apps.pipeline import build_analyzer
 from tidegate.apps.replay import Replayed, Told, describe_replay, replay
-from tidegate.data.block import Block
+from tidegate.data.block import Block, part_of_block
 from tidegate.errors import ConfigError, SourceError
 from tidegate.io.clock import SystemClock
 from tidegate.io.pcap import Capture, CaptureStats
-from tidegate.io.replay import part_of_block
 from tidegate.wire.sflow.columns import DecoderStatistics
 
 CAPTURE = captures.HERE / "overflowd-two-port-1000.pcap"

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.data.block import block_of
-from tidegate.io.queue import BoundedQueue, QueueStatistics, octets_of_block
+from tidegate.io.queue import BoundedQueue, QueueStatistics
 
 
 def assert_nothing_lost(stats: QueueStatistics) -> None:
@@ -68,11 +67,6 @@ def test_an_item_heavier_than_the_queue_passes_alone() -> None:
 def test_a_queue_without_room_is_refused() -> None:
     with pytest.raises(ValueError, match="holds nothing"):
         BoundedQueue("q", 0)
-
-
-def test_the_weight_of_a_block_covers_its_payloads() -> None:
-    small, large = block_of([b"x"], [0]), block_of([b"x" * 5000], [0])
-    assert octets_of_block(large) - octets_of_block(small) == 4999
 
 
 @given(

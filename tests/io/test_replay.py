@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tidegate.data.block import Block, block_of
 from tidegate.errors import SourceError
 from tidegate.io.clock import SystemClock
-from tidegate.io.replay import pace, part_of_block, send_capture
+from tidegate.io.replay import pace, send_capture
 
 MS = 1_000_000
 
@@ -111,13 +111,6 @@ class NapClock(FakeClock):
     def sleep(self, seconds: float) -> None:
         assert 0 < seconds <= 60
         self.now_ns += 1 << 61
-
-
-def test_a_part_shares_the_memory_of_its_block() -> None:
-    block = numbered([1, 2, 3])
-    part = part_of_block(block, 1, 2)
-    assert part.time_ns.tolist() == [2]
-    assert part.data is block.data
 
 
 def test_a_capture_is_sent_over_udp() -> None:

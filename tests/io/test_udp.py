@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from tidegate.data.address import format_address
-from tidegate.data.block import Block
+from tidegate.data.block import Block, octets_of_block
 from tidegate.errors import SourceError
 from tidegate.io import mmsg
 from tidegate.io.clock import SystemClock
-from tidegate.io.queue import BoundedQueue, octets_of_block
+from tidegate.io.queue import BoundedQueue
 from tidegate.io.udp import SingleReceiving, UdpReceiver, UdpSettings, UdpStatistics, next_rest, open_sockets
 from tidegate.kernel import compile_kernels
 

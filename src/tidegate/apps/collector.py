@@ -27,14 +27,14 @@ from tidegate.apps.script_bgp import RouteLog, SpeakerPort
 from tidegate.apps.script_host import ScriptHost, log_line
 from tidegate.apps.script_pump import pump_scripts
 from tidegate.apps.shard import Shard
-from tidegate.data.block import Block
+from tidegate.data.block import Block, octets_of_block
 from tidegate.errors import SourceError
 from tidegate.io.bgp import Speaker
 from tidegate.io.bgp_link import Hooks
 from tidegate.io.clock import Clock
 from tidegate.io.fetch import fetch
 from tidegate.io.http import HttpConfig, HttpServer, serve_http
-from tidegate.io.queue import BoundedQueue, octets_of_block
+from tidegate.io.queue import BoundedQueue
 from tidegate.io.udp import UdpReceiver, open_sockets
 from tidegate.web.access import RestConfig
 from tidegate.web.rest import create_app, end_polls

@@ -23,12 +23,12 @@ from tidegate.apps.script import Services, Shared
 from tidegate.apps.script_bgp import RouteChange, RouteLog
 from tidegate.apps.script_host import ScriptHost, log_line
 from tidegate.apps.shard import Shard
-from tidegate.data.block import Block
+from tidegate.data.block import Block, part_of_block
 from tidegate.engine.events import Event, FlowRecord
 from tidegate.io.clock import Clock
 from tidegate.io.fetch import fetch
 from tidegate.io.pcap import Capture, CaptureStats, describe_capture
-from tidegate.io.replay import pace, part_of_block
+from tidegate.io.replay import pace
 from tidegate.wire.sflow.columns import DecoderStatistics
 
 __all__ = ["Replayed", "Told", "describe_replay", "replay"]

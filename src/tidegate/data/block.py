@@ -6,7 +6,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Block", "block_of"]
+__all__ = ["Block", "block_of", "octets_of_block", "part_of_block"]
+
+_OVERHEAD = 2048  # octets of seven array objects and one struct around the rows of a block, measured with tracemalloc
 
 
 class Block(msgspec.Struct, frozen=True, eq=False):
@@ -41,3 +43,22 @@ def block_of(payloads: list[bytes], times_ns: list[int]) -> Block:
         source_low=np.zeros(count, np.uint64),
         source_port=np.zeros(count, np.int64),
     )
+
+
+def part_of_block(block: Block, first: int, stop: int) -> Block:
+    """Return rows of a block as a block; it shares the payloads' memory."""
+    rows = slice(first, stop)
+    return Block(
+        data=block.data,
+        offset=block.offset[rows],
+        length=block.length[rows],
+        time_ns=block.time_ns[rows],
+        source_high=block.source_high[rows],
+        source_low=block.source_low[rows],
+        source_port=block.source_port[rows],
+    )
+
+
+def octets_of_block(block: Block) -> int:
+    """Return the memory that a block holds on to; a weight for queues of blocks."""
+    return block.data.nbytes + 56 * len(block) + _OVERHEAD

@@ -15,12 +15,9 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from tidegate.data.block import Block
-
-__all__ = ["BoundedQueue", "QueueStatistics", "octets_of_block"]
+__all__ = ["BoundedQueue", "QueueStatistics"]
 
 T = TypeVar("T", bound=Sized)
-_OVERHEAD = 2048  # octets of seven array objects and one struct around the rows of a block, measured with tracemalloc
 
 
 class QueueStatistics(msgspec.Struct, frozen=True):
@@ -128,11 +125,6 @@ class BoundedQueue(Generic[T]):
                 rows_dropped=self._rows_dropped,
                 rows_waiting=self._rows_waiting,
             )
-
-
-def octets_of_block(block: Block) -> int:
-    """Return the memory that a block holds on to; a weight for queues of blocks."""
-    return block.data.nbytes + 56 * len(block) + _OVERHEAD
 
 
 def _one(_item: Sized) -> int:

@@ -14,13 +14,13 @@ from collections.abc import Iterable, Iterator
 import msgspec
 import numpy as np
 
-from tidegate.data.block import Block
+from tidegate.data.block import Block, part_of_block
 from tidegate.errors import SourceError
 from tidegate.io.clock import Clock
 from tidegate.io.mmsg import Sending
 from tidegate.kernel import I64
 
-__all__ = ["SendStatistics", "pace", "part_of_block", "send_capture"]
+__all__ = ["SendStatistics", "pace", "send_capture"]
 
 _TOGETHER_NS = 1_000_000
 _BACK_NS = 1_000_000_000
@@ -57,20 +57,6 @@ class _Timeline:
         self._recorded_ns = int(times_ns[-1])
         self._due_ns = int(due[-1])
         return due
-
-
-def part_of_block(block: Block, first: int, stop: int) -> Block:
-    """Return rows of a block as a block; it shares the payloads' memory."""
-    rows = slice(first, stop)
-    return Block(
-        data=block.data,
-        offset=block.offset[rows],
-        length=block.length[rows],
-        time_ns=block.time_ns[rows],
-        source_high=block.source_high[rows],
-        source_low=block.source_low[rows],
-        source_port=block.source_port[rows],
-    )
 
 
 def pace(blocks: Iterable[Block], clock: Clock, *, speed: float | None) -> Iterator[Block]:

@@ -11,9 +11,9 @@ from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.types import ExceptionHandlersMap
 
-from tidegate.data.relaxed import parse_relaxed_json
 from tidegate.errors import ConfigError, TextError, TidegateError
 from tidegate.web.answers import ErrorReply
+from tidegate.web.relaxed import parse_relaxed_json
 
 __all__ = ["ERROR_HANDLERS", "MAX_BODY", "bad_text", "not_found", "parse_body", "parse_object", "split_list"]
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.data.relaxed import MAX_NESTING, parse_relaxed_json
 from tidegate.errors import TextError
+from tidegate.web.relaxed import MAX_NESTING, parse_relaxed_json
 
 texts = st.text(st.characters(codec="utf-8"), max_size=12)
 values = st.recursive(
