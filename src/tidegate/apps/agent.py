@@ -24,6 +24,7 @@ from tidegate.agent.config import AgentConfig, Setup, Source
 from tidegate.agent.exporter import Exporter
 from tidegate.agent.polling import Polling
 from tidegate.agent.ports import Port, check_rates, known_interfaces, ports_of
+from tidegate.agent.sampling_plan import wanted_filters
 from tidegate.apps.agent_interfaces import Interfaces
 from tidegate.apps.agent_setup import KernelSetup
 from tidegate.apps.agent_sources import PacketSource, PacketSources, chosen_source
@@ -85,6 +86,7 @@ class Agent:
         self._ticks = 0
         self._ports: tuple[Port, ...] = ()
         self._monitor: DropMonitor | None = None
+        self._problems: dict[str, str] = {}
 
     @contextlib.contextmanager
     def run(self) -> Iterator[None]:
@@ -129,12 +131,15 @@ class Agent:
             counts=self._exporter.statistics(),
             sources=sources,
             collectors=[msgspec.to_builtins(one.statistics()) for one in self._collectors],
-            problems=dict(self._sources.problems),
+            problems={**self._sources.problems, **self._problems},
         )
 
     def reload(self, config: AgentConfig) -> None:
-        """Take another configuration; sockets, numbers and counts that it leaves alone go on as they are."""
-        check_rates(config)
+        """Take another configuration; sockets, numbers and counts that it leaves alone go on as they are.
+
+        `ConfigError` where it is wrong: then nothing changes; `SourceError` where the machine cannot do what it says.
+        """
+        _check(config)
         source = chosen_source(config, has_samplers=has_samplers)
         if source is not self._sources.source or config.setup is not self._config.setup:
             _LOG.warning("where packets come from changes at the next start only")
@@ -145,13 +150,14 @@ class Agent:
         self._send(self._exporter.configure(config, agent_address=self._address, now_ns=now_ns))
         self._open_collectors()
         self._polling.set_interval(config.polling_s * _SECOND_NS, now_ns)
+        self._open_monitor()
         self._interfaces.read_all(now_ns)
         self._follow_interfaces()
         self._arm()
 
     def _start(self) -> None:
         config = self._config
-        check_rates(config)
+        _check(config)
         self._loop = asyncio.get_running_loop()
         self._interfaces = Interfaces()
         self._stack.callback(self._interfaces.close)
@@ -171,9 +177,10 @@ class Agent:
         self._open_collectors()
         self._stack.callback(self._close_collectors)
         self._follow_interfaces()
-        self._loop.add_reader(self._interfaces.changes.fileno(), self._changed)
+        self._loop.add_reader(self._interfaces.changes.fileno(), self._try, "interfaces", self._changed)
         self._stack.callback(self._loop.remove_reader, self._interfaces.changes.fileno())
         self._open_monitor()
+        self._stack.callback(self._close_monitor)
         self._tick()
 
     def _stop(self) -> None:
@@ -210,15 +217,34 @@ class Agent:
             one.close()
 
     def _open_monitor(self) -> None:
+        """Listen to the drop monitor, or no longer, as it is configured."""
         discards = self._config.discards
         if not discards.enabled:
+            self._close_monitor()
+        if not discards.enabled or self._monitor is not None:
             return
         chosen = ((Which.SOFTWARE, discards.software), (Which.HARDWARE, discards.hardware))
         which = tuple(one for one, wanted in chosen if wanted)
         self._monitor = DropMonitor(octets=self._config.header_octets, which=which)
-        self._stack.callback(self._monitor.close)
-        self._loop.add_reader(self._monitor.fileno(), self._read_alerts)
-        self._stack.callback(self._loop.remove_reader, self._monitor.fileno())
+        self._loop.add_reader(self._monitor.fileno(), self._try, "drop monitor", self._read_alerts)
+
+    def _close_monitor(self) -> None:
+        if self._monitor is not None:
+            self._loop.remove_reader(self._monitor.fileno())
+            self._monitor.close()
+            self._monitor = None
+
+    def _try(self, what: str, action: Callable[[], object]) -> None:
+        """Do what the loop asks for; what goes wrong is told once, and tried again when it asks again."""
+        try:
+            action()
+        except (TidegateError, OSError) as error:
+            text = str(error) if isinstance(error, TidegateError) else f"{what}: {error.strerror}"
+            if self._problems.get(what) != text:
+                self._problems[what] = text
+                _LOG.error("%s", text)
+        else:
+            self._problems.pop(what, None)
 
     def _changed(self) -> None:
         """Interfaces came, went or changed."""
@@ -268,7 +294,7 @@ class Agent:
         self._send(self._exporter.take(now_ns))
 
     def _read_packets(self, key: int, source: PacketSource) -> None:
-        self.drain(key, source)
+        self._try(self._sources.source.value, lambda: self.drain(key, source))
         descriptor = source.fileno()
         self._loop.remove_reader(descriptor)
         self._resting[descriptor] = self._loop.call_later(_REST_S, self._rested, key, source)
@@ -295,13 +321,9 @@ class Agent:
     def _tick(self) -> None:
         """Once a second: what no event brings about."""
         self._tick_handle = self._loop.call_later(_TICK_S, self._tick)
-        now_ns = self._clock.monotonic_ns()
-        try:
-            self._sources.check(now_ns)
-            if self._monitor is not None:
-                self._exporter.discards.charge(self._monitor.lost())
-        except (TidegateError, OSError) as error:
-            _LOG.error("%s", error)
+        self._try("psample", lambda: self._sources.check(self._clock.monotonic_ns()))
+        if self._monitor is not None:
+            self._exporter.discards.charge(self._monitor.lost())
         if self._ticks % _STATUS_S == 0:
             self._write_status()
         self._ticks += 1
@@ -323,10 +345,7 @@ class Agent:
     def _due(self) -> None:
         self._timer = None
         now_ns = self._clock.monotonic_ns()
-        try:
-            self._poll(now_ns)
-        except OSError as error:
-            _LOG.error("counters cannot be read: %s", error.strerror)
+        self._try("counters", lambda: self._poll(now_ns))
         self._send(self._exporter.take(now_ns))
         self._arm()
 
@@ -365,6 +384,7 @@ async def run_agent(
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # it has just read its configuration
     agent = Agent(config, clock, sent=sent)
     with agent.run():
         loop.add_signal_handler(signal.SIGHUP, _reload, agent, load)
@@ -379,6 +399,15 @@ def _reload(agent: Agent, load: Callable[[], AgentConfig]) -> None:
         _LOG.error("the configuration was not loaded again, the former goes on: %s", error)
     else:
         _LOG.info("the configuration was loaded again: %s", "; ".join(agent.describe()))
+
+
+def _check(config: AgentConfig) -> None:
+    """Refuse what cannot be meant; `ConfigError`."""
+    check_rates(config)
+    parse_preferences(config.address_prefixes)
+    if config.setup is Setup.TC:
+        wanted_filters(0, "", rate=1, config=config)
+    choose_address(config.address, (), ())
 
 
 def _text(address: bytes) -> str:
