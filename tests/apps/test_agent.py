@@ -251,6 +251,25 @@ def test_what_waits_at_the_socket_is_read_at_the_end(multicast: int, listen: Lis
 
 
 @needs_root
+def test_what_a_full_socket_holds_is_read_at_the_end_and_its_counts_are_told(
+    multicast: int, listen: Listen, tmp_path: Path
+) -> None:
+    collector = listen()
+    status = tmp_path / "status.json"
+    config = msgspec.structs.replace(_config(collector), status_file=str(status))
+
+    async def check() -> None:
+        async with running(config, multicast, buffer=32768):
+            with kernel(multicast) as send:
+                send(5000)
+
+    asyncio.run(check())
+    told = json.loads(status.read_text())["sources"]["psample"]
+    assert told["overflows"] == 1
+    assert len(collector.flows()) == told["samples"] > 0
+
+
+@needs_root
 def test_counters_of_host_and_interfaces_come_within_the_interval(
     multicast: int, listen: Listen, tmp_path: Path
 ) -> None:

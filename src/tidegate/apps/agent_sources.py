@@ -89,6 +89,7 @@ class PacketSources:
         self._groups: tuple[int, ...] = ()
         self._works = False
         self._checked_ns = 0
+        self._closed: dict[str, dict[str, int]] = {}
         self.problems: dict[str, str] = {}
 
     def update(self, config: AgentConfig, ports: Iterable[Port]) -> None:
@@ -125,19 +126,26 @@ class PacketSources:
             _LOG.warning("psample was loaded anew, and joined again")
 
     def close(self) -> None:
-        """Close all."""
-        for key in list(self._open):
+        """Close all; what they counted is told further on."""
+        for key, one in list(self._open.items()):
             self._remove(key)
+            self._closed |= self._counts(one)
 
     def statistics(self) -> dict[str, object]:
         """Return the counters of all sockets."""
-        told: dict[str, object] = {}
+        told: dict[str, object] = dict(self._closed)
         for one in self._open.values():
-            if isinstance(one, SampleSocket):
-                told[self.source.value] = one.told()
-            elif isinstance(one, PacketSocket):
-                told[one.tap.name] = {"rate": one.tap.rate, "errors": one.errors}
+            told |= self._counts(one)
         return told
+
+    def _counts(self, one: PacketSource) -> dict[str, dict[str, int]]:
+        """Return what a socket counted, with what was counted before at one in its place."""
+        if isinstance(one, SampleSocket):
+            before = self._closed.get(self.source.value, {})
+            return {self.source.value: {name: count + before.get(name, 0) for name, count in one.told().items()}}
+        if isinstance(one, PacketSocket):
+            return {one.tap.name: {"rate": one.tap.rate, "errors": one.errors}}
+        return {}
 
     def _update_taps(self, config: AgentConfig, ports: dict[int, Port]) -> None:
         wanted = {index: _tap(port, config) for index, port in ports.items()}

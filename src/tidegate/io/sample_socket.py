@@ -54,16 +54,20 @@ class SampleSocket:
     def read(self) -> list[Packets]:
         """Return the packets that wait, up to a batch of datagrams."""
         try:
-            count = self._receiving.receive(self.fileno())
+            count = self._receive()
         except BlockingIOError:
-            return []
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:
-                raise
-            self.overflows += 1
             return []
         block, _ = self._receiving.take(count, self._clock.time_ns())
         return list(self._reader.read(block))
+
+    def _receive(self) -> int:
+        try:
+            return self._receiving.receive(self.fileno())
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+        self.overflows += 1
+        return self._receiving.receive(self.fileno())  # what did fit: of the loss the kernel tells once
 
     def lost(self) -> int:
         """Return 0: losses show in the numbers of the samples."""
