@@ -138,11 +138,13 @@ def test_tshark_reads_every_datagram(kind: Recorded, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [Recorded.PSAMPLE, Recorded.NFLOG])
 def test_interfaces_of_a_later_message_do_not_cost_those_that_wait(kind: Recorded, tmp_path: Path) -> None:
     """An ifIndex beyond 24 bits makes all samples expanded from then on."""
-    messages = [psample(index) if kind is Recorded.PSAMPLE else nflog(index) for index in (3, 4, 1 << 25, 5)]
+    indexes = [*[3] * 1500, 1 << 25, 5]  # more than the rows of a batch
+    messages = [psample(index) if kind is Recorded.PSAMPLE else nflog(index) for index in indexes]
     recording = tmp_path / "made.bin"
     recording.write_bytes(b"".join(messages))
     _, found = replayed(recording, kind, tmp_path / "out.pcap")
-    assert [sample.source_id.index for sample in flows(found)] == [3, 4, 1 << 25, 5]
+    assert [sample.source_id.index for sample in flows(found)] == indexes
+    assert [sample.expanded for sample in flows(found)][:1024] == [False] * 1024
 
 
 def psample(index: int) -> bytes:
