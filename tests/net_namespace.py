@@ -15,7 +15,7 @@ import pytest
 
 P = ParamSpec("P")
 _CLONE_NEWNET = 0x40000000
-_CAP_NET_ADMIN = 12
+NET_ADMIN, NET_RAW, SYS_ADMIN = 12, 13, 21  # capabilities
 _PR_CAPBSET_DROP = 24
 _CAPABILITY_VERSION_3 = 0x20080522
 
@@ -58,13 +58,19 @@ def shell(script: str, **variables: str) -> str:
 
 def drop_net_admin() -> None:
     """Give up CAP_NET_ADMIN, in this thread and what it starts, until it ends."""
-    _check(_libc().prctl(_PR_CAPBSET_DROP, _CAP_NET_ADMIN, 0, 0, 0), "prctl")
+    drop(NET_ADMIN)
+
+
+def drop(*capabilities: int) -> None:
+    """Give up capabilities, in this thread and what it starts, until it ends."""
     header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
     held = ctypes.create_string_buffer(24)
     _check(_libc().capget(header, held), "capget")
     words = list(struct.unpack("=6I", held.raw))
-    words[0] &= ~(1 << _CAP_NET_ADMIN)
-    words[1] &= ~(1 << _CAP_NET_ADMIN)
+    for capability in capabilities:
+        _check(_libc().prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0), "prctl")
+        words[0] &= ~(1 << capability)
+        words[1] &= ~(1 << capability)
     _check(_libc().capset(header, struct.pack("=6I", *words)), "capset")
 
 

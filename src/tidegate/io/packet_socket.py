@@ -33,6 +33,7 @@ _PACKET_TYPE, _RANDOM = 4, 56
 _LOAD, _MODULO, _JUMP_EQUAL, _RETURN = 0x20, 0x94, 0x15, 0x06
 _OUTGOING = 4
 _BATCH = 256
+_TRIES = 3
 _BUFFER = 4 << 20
 
 Instruction = tuple[int, int, int, int]  # code, jumps if true and false, constant
@@ -97,12 +98,8 @@ class PacketSocket:
 
     def read(self) -> list[Packets]:
         """Return the packets that wait, up to a batch; an interface that is gone gives none."""
-        try:
-            count = self._receiving.receive(self.fileno())
-        except BlockingIOError:
-            return []
-        except OSError:  # the interface went down or away; the list of interfaces says which
-            self.errors += 1
+        count = self._receive()
+        if not count:
             return []
         receiving, tap = self._receiving, self.tap
         lengths = np.empty(count, np.int64)
@@ -114,6 +111,17 @@ class PacketSocket:
         data, offset = receiving.compact(lengths, longest)
         rows[:, Row.DATA] = offset
         return [Packets(data, rows, count)]
+
+    def _receive(self) -> int:
+        """Return how many packets were received. That the interface went is told before those that came until then."""
+        for _ in range(_TRIES):
+            try:
+                return self._receiving.receive(self.fileno())
+            except BlockingIOError:
+                return 0
+            except OSError:  # it went down or away; the list of interfaces says which
+                self.errors += 1
+        return 0
 
     def lost(self) -> int:
         """Return how many packets passed the filter and found no room since the last time."""
