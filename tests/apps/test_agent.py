@@ -216,10 +216,10 @@ def test_each_collector_gets_all_and_one_that_is_away_costs_the_others_nothing(m
             return agent
 
     agent = asyncio.run(check())
-    told = {str(one["target"]): one for one in agent.status().collectors}
+    told = {one.target: one for one in agent.status().collectors}
     refused = told[f"127.0.0.1:{config.collectors[1].port}"]
-    assert refused["problem"] == "Connection refused"
-    assert [one["dropped"] for one in told.values() if one is not refused] == [0, 0]
+    assert refused.problem == "Connection refused"
+    assert [one.dropped for one in told.values() if one is not refused] == [0, 0]
 
 
 @needs_root

@@ -31,7 +31,7 @@ from tidegate.apps.agent_sources import PacketSource, PacketSources, chosen_sour
 from tidegate.data.block import Block
 from tidegate.errors import SourceError, TidegateError
 from tidegate.io.clock import Clock
-from tidegate.io.collectors import CollectorSocket, Target
+from tidegate.io.collectors import Collectors, CollectorStatistics, Target
 from tidegate.io.drop_monitor import DropMonitor
 from tidegate.io.sample_socket import SampleSocket, has_samplers, open_psample
 from tidegate.wire.netlink.dropmon import Which
@@ -56,7 +56,7 @@ class AgentStatus(msgspec.Struct, frozen=True):
     interfaces: dict[str, int]  # sampled, and 1 in how many
     counts: dict[str, int]
     sources: dict[str, object]
-    collectors: list[dict[str, object]]
+    collectors: list[CollectorStatistics]
     problems: dict[str, str]
 
 
@@ -78,7 +78,7 @@ class Agent:
         self._seed = int.from_bytes(os.urandom(8), "big") >> 1
         self._started_ns = clock.monotonic_ns()
         self._stack = contextlib.ExitStack()
-        self._collectors: list[CollectorSocket] = []
+        self._collectors = Collectors(clock)
         self._address = b""
         self._resting: dict[int, asyncio.TimerHandle] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -114,8 +114,7 @@ class Agent:
             lines.append(
                 "sampling " + (", ".join(f"{port.name} 1 in {port.rate}" for port in self._ports) or "nothing")
             )
-        lines += [f"sFlow to {one.target}" for one in self._collectors] or ["no collector: nothing is sent"]
-        return lines
+        return lines + [f"sFlow to {one.target}" for one in self._collectors.statistics()]
 
     def status(self) -> AgentStatus:
         """Return the counters."""
@@ -130,7 +129,7 @@ class Agent:
             interfaces={port.name: port.rate for port in self._ports},
             counts=self._exporter.statistics(),
             sources=sources,
-            collectors=[msgspec.to_builtins(one.statistics()) for one in self._collectors],
+            collectors=self._collectors.statistics(),
             problems={**self._sources.problems, **self._problems},
         )
 
@@ -148,7 +147,7 @@ class Agent:
         self._config = config
         self._choose_address()
         self._send(self._exporter.configure(config, agent_address=self._address, now_ns=now_ns))
-        self._open_collectors()
+        self._update_collectors()
         self._polling.set_interval(config.polling_s * _SECOND_NS, now_ns)
         self._open_monitor()
         self._interfaces.read_all(now_ns)
@@ -174,8 +173,8 @@ class Agent:
             config, source=source, agent_address=self._address, seed=self._seed, started_ns=self._started_ns
         )
         self._polling = Polling(config.polling_s * _SECOND_NS, seed=self._seed)
-        self._open_collectors()
-        self._stack.callback(self._close_collectors)
+        self._update_collectors()
+        self._stack.callback(self._collectors.close)
         self._follow_interfaces()
         self._loop.add_reader(self._interfaces.changes.fileno(), self._try, "interfaces", self._changed)
         self._stack.callback(self._loop.remove_reader, self._interfaces.changes.fileno())
@@ -204,17 +203,10 @@ class Agent:
             _LOG.warning("the agent address changes from %s to %s", _text(self._address), _text(chosen))
         self._address = chosen or self._address
 
-    def _open_collectors(self) -> None:
-        wanted = [Target(one.address, one.port, one.local_address, one.interface) for one in self._config.collectors]
-        kept = {one.target: one for one in self._collectors if one.target in wanted}
-        for one in self._collectors:
-            if one.target not in kept:
-                one.close()
-        self._collectors = [kept.get(target) or CollectorSocket(target, self._clock) for target in wanted]
-
-    def _close_collectors(self) -> None:
-        for one in self._collectors:
-            one.close()
+    def _update_collectors(self) -> None:
+        self._collectors.update(
+            Target(one.address, one.port, one.local_address, one.interface) for one in self._config.collectors
+        )
 
     def _open_monitor(self) -> None:
         """Listen to the drop monitor, or no longer, as it is configured."""
@@ -323,6 +315,7 @@ class Agent:
         self._tick_handle = self._loop.call_later(_TICK_S, self._tick)
         self._try("psample", lambda: self._sources.check(self._clock.monotonic_ns()))
         if self._monitor is not None:
+            self._try("start of the drop monitor", self._monitor.start)
             self._exporter.discards.charge(self._monitor.lost())
         if self._ticks % _STATUS_S == 0:
             self._write_status()
@@ -352,11 +345,7 @@ class Agent:
     def _send(self, blocks: Sequence[Block]) -> None:
         if not blocks:
             return
-        for collector in self._collectors:
-            before = collector.problem
-            collector.send(blocks)
-            if collector.problem != before:
-                _LOG.warning("collector %s: %s", collector.target, collector.problem or "reachable again")
+        self._collectors.send(blocks)
         self._sent(blocks)
 
     def _write_status(self) -> None:

@@ -8,9 +8,10 @@ failed is opened again after some seconds.
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -19,8 +20,9 @@ from tidegate.data.block import Block
 from tidegate.io.clock import Clock
 from tidegate.io.mmsg import Sending
 
-__all__ = ["CollectorSocket", "CollectorStatistics", "Target"]
+__all__ = ["CollectorSocket", "CollectorStatistics", "Collectors", "Target"]
 
+_LOG = logging.getLogger(__name__)
 _AGAIN_NS = 7_000_000_000
 _SEND_BUFFER = 2 << 20
 _SO_BINDTODEVICE = 25
@@ -123,6 +125,38 @@ class CollectorSocket:
             return None
         self.problem = ""
         return self._socket
+
+
+class Collectors:
+    """All collectors; what becomes of each is logged when it changes."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._sockets: list[CollectorSocket] = []
+
+    def update(self, targets: Iterable[Target]) -> None:
+        """Send to these from now on; sockets and counts of those that stay go on."""
+        before = {one.target: one for one in self._sockets}
+        self._sockets = [before.pop(target, None) or CollectorSocket(target, self._clock) for target in targets]
+        for one in before.values():
+            one.close()
+
+    def send(self, blocks: Sequence[Block]) -> None:
+        """Send datagrams to each."""
+        for one in self._sockets:
+            before = one.problem
+            one.send(blocks)
+            if one.problem != before:
+                _LOG.warning("collector %s: %s", one.target, one.problem or "reachable again")
+
+    def statistics(self) -> list[CollectorStatistics]:
+        """Return the counters of each."""
+        return [one.statistics() for one in self._sockets]
+
+    def close(self) -> None:
+        """Close all sockets."""
+        for one in self._sockets:
+            one.close()
 
 
 class _Lookup:
