@@ -137,7 +137,9 @@ class Collectors:
     def update(self, targets: Iterable[Target]) -> None:
         """Send to these from now on; sockets and counts of those that stay go on."""
         before = {one.target: one for one in self._sockets}
-        self._sockets = [before.pop(target, None) or CollectorSocket(target, self._clock) for target in targets]
+        self._sockets = [
+            before.pop(target) if target in before else CollectorSocket(target, self._clock) for target in targets
+        ]
         for one in before.values():
             one.close()
 
