@@ -7,6 +7,7 @@ the samples' own numbers says how many; reading goes on.
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections.abc import Callable, Sequence
 
@@ -27,7 +28,8 @@ _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 _SO_RCVBUFFORCE = 33
 _BUFFER = 8 << 20
 _BATCH = 256
-_AT_ONCE = 32  # packets that NFLOG may hold back; after a hundredth of a second it sends them anyhow
+_NUMBER = 1  # of each request: the next is sent when one was answered
+_AT_ONCE = 32  # packets that NFLOG may hold back; after a twentieth of a second it sends them anyhow
 
 
 class SampleSocket:
@@ -123,12 +125,13 @@ def open_nflog(groups: Sequence[int], clock: Clock, *, octets: int) -> SampleSoc
         sock = _socket(NETFILTER)
     except OSError as error:
         raise SourceError("NFLOG", f"no such socket here: {error.strerror}; load the module nfnetlink_log") from None
-    for number, group in enumerate(groups, 1):
+    for group in dict.fromkeys(groups):
         try:
-            _configure(sock, number, bind_body(group, copy=octets, at_once=_AT_ONCE))
+            _configure(sock, CONFIG, bind_body(group, copy=octets, at_once=_AT_ONCE))
         except OSError as error:
+            reason = _nflog_reason(error, allowed=_is_allowed(sock))
             sock.close()
-            raise SourceError(f"NFLOG group {group}", _nflog_reason(error)) from None
+            raise SourceError(f"NFLOG group {group}", reason) from None
     return SampleSocket(sock, NFLOG, clock)
 
 
@@ -142,21 +145,32 @@ def _socket(protocol: int) -> socket.socket:
     return sock
 
 
-def _configure(sock: socket.socket, number: int, body: bytes) -> None:
+def _configure(sock: socket.socket, kind: int, body: bytes) -> None:
     """Send a request on a socket that packets may come to already; those that come before the answer are left out."""
-    sock.send(encode_message(CONFIG, Flags.REQUEST | Flags.ACK, number, body))
+    sock.send(encode_message(kind, Flags.REQUEST | Flags.ACK, _NUMBER, body))
     while True:
         for message in split_messages(sock.recv(1 << 16)):
-            if message.type == Kind.ERROR and message.sequence == number:
+            if message.type == Kind.ERROR and message.sequence == _NUMBER:
                 answer = read_answer(message)
                 if answer.errno:
-                    raise OSError(answer.errno, answer.text or errno.errorcode.get(answer.errno, ""))
+                    raise OSError(answer.errno, answer.text or os.strerror(answer.errno))
                 return
 
 
-def _nflog_reason(error: OSError) -> str:
+def _is_allowed(sock: socket.socket) -> bool:
+    """Tell whether this process may ask anything of netfilter, which the kernel looks at before it looks at what."""
+    try:
+        _configure(sock, NFLOG, bytes(4))  # a packet, which nobody sends to the kernel
+    except OSError as error:
+        return error.errno != errno.EPERM
+    return True
+
+
+def _nflog_reason(error: OSError, *, allowed: bool) -> str:
+    if error.errno in {errno.EPERM, errno.EBUSY} and allowed:
+        return "another program has joined it: choose another group, in the rules too"
     if error.errno == errno.EPERM:
         return "joining it needs CAP_NET_ADMIN: run as root, or as the systemd unit does"
-    if error.errno == errno.EBUSY:
-        return "another program has joined it: choose another group, in the rules too"
+    if error.errno == errno.EINVAL:
+        return "the kernel does not have it: load the module with `modprobe nfnetlink_log`"
     return f"cannot be joined: {error.strerror}"
