@@ -218,6 +218,8 @@ class Agent:
         chosen = ((Which.SOFTWARE, discards.software), (Which.HARDWARE, discards.hardware))
         which = tuple(one for one, wanted in chosen if wanted)
         self._monitor = DropMonitor(octets=self._config.header_octets, which=which)
+        if self._monitor.passive:
+            _LOG.info("the drop monitor runs already, as another program has set it up")
         self._loop.add_reader(self._monitor.fileno(), self._try, "drop monitor", self._read_alerts)
 
     def _close_monitor(self) -> None:

@@ -1,7 +1,7 @@
 """The kernel's drop monitor: started where nobody has, listened to, and stopped where we started it.
 
 Tracing is global: one state for the machine, reported in the first network namespace alone. Where it runs already its
-owner is left in charge, and its settings as they are.
+owner is left in charge, and its settings as they are; once it has ended, `start` takes its place.
 """
 
 from __future__ import annotations
@@ -31,19 +31,34 @@ class DropMonitor:
     """A socket that alerts come to; `SourceError` where it cannot be had."""
 
     def __init__(self, *, octets: int, which: tuple[Which, ...]) -> None:
-        self._generic = Netlink(GENERIC)
+        self._octets = octets
+        self._which = which
         self._started: tuple[Which, ...] = ()
         self._lost = 0
         self.overflows = 0
         self.passive = False
-        try:
+        with contextlib.ExitStack() as stack:
+            self._generic = stack.enter_context(Netlink(GENERIC))
             self._family, group = self._find()
-            self._socket = _joined(group)
-            self._start(octets, which)
+            self._socket = stack.enter_context(_joined(group))
+            stack.callback(self._stop)
+            self.start()
             self._lost = self._kernel_lost()
-        except BaseException:
-            self._generic.close()
-            raise
+            stack.pop_all()
+
+    def start(self) -> None:
+        """Start it unless it runs, by us or by others; `SourceError` where that is refused."""
+        try:
+            self._generic.do(self._family, dropmon.config_body(octets=self._octets, queue=_QUEUE))
+            self._started = ()
+            for one in self._which:
+                self._start_one(one)
+        except OSError as error:
+            if error.errno == errno.EPERM:
+                raise SourceError(_NAME, "starting it needs CAP_NET_ADMIN in the first network namespace") from None
+            if error.errno not in {errno.EBUSY, errno.EAGAIN}:
+                raise SourceError(_NAME, f"cannot be started: {error.strerror}") from None
+        self.passive = not self._started
 
     def fileno(self) -> int:
         """Return what to wait for."""
@@ -51,9 +66,7 @@ class DropMonitor:
 
     def close(self) -> None:
         """Stop what was started here."""
-        with contextlib.suppress(OSError):
-            if self._started:
-                self._generic.do(self._family, dropmon.stop_body(*self._started))
+        self._stop()
         self._socket.close()
         self._generic.close()
 
@@ -84,19 +97,10 @@ class DropMonitor:
             raise SourceError(_NAME, "the kernel does not have it: load the module with `modprobe drop_monitor`")
         return family.id, family.groups.get(dropmon.MULTICAST_GROUP, 1)  # NET_DM_GRP_ALERT
 
-    def _start(self, octets: int, which: tuple[Which, ...]) -> None:
-        try:
-            self._generic.do(self._family, dropmon.config_body(octets=octets, queue=_QUEUE))
-            for one in which:
-                self._start_one(one)
-        except OSError as error:
-            if error.errno in {errno.EBUSY, errno.EAGAIN}:
-                self.passive = True
-                return
-            self.close()
-            if error.errno == errno.EPERM:
-                raise SourceError(_NAME, "starting it needs CAP_NET_ADMIN in the first network namespace") from None
-            raise SourceError(_NAME, f"cannot be started: {error.strerror}") from None
+    def _stop(self) -> None:
+        with contextlib.suppress(OSError):
+            if self._started:
+                self._generic.do(self._family, dropmon.stop_body(*self._started))
 
     def _start_one(self, which: Which) -> None:
         try:
