@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import socket
 import threading
 from collections.abc import Iterable, Sequence
@@ -26,6 +27,7 @@ _LOG = logging.getLogger(__name__)
 _AGAIN_NS = 7_000_000_000
 _SEND_BUFFER = 2 << 20
 _SO_BINDTODEVICE = 25
+_LONGEST_NAME = 15  # of an interface; the kernel cuts what is longer
 
 _Found = tuple[Any, Any, Any, Any, Any]  # family, type, protocol, canonical name, address: as getaddrinfo has them
 
@@ -138,7 +140,8 @@ class Collectors:
         """Send to these from now on; sockets and counts of those that stay go on."""
         before = {one.target: one for one in self._sockets}
         self._sockets = [
-            before.pop(target) if target in before else CollectorSocket(target, self._clock) for target in targets
+            before.pop(target) if target in before else CollectorSocket(target, self._clock)
+            for target in dict.fromkeys(targets)
         ]
         for one in before.values():
             one.close()
@@ -189,20 +192,28 @@ class _Lookup:
             )
         except OSError as error:
             self._error = error
+        except ValueError:  # its codec refuses it
+            self._error = socket.gaierror(socket.EAI_NONAME, "no name is like this")
         else:
             self._error = None
 
 
 def _connected(target: Target, found: list[_Found]) -> socket.socket:
-    error = OSError(errno.EADDRNOTAVAIL, "no address")
+    """Return a socket to the first of the addresses that can be sent to."""
+    local = _local(target.local_address) if target.local_address else None
+    error = OSError(
+        errno.EAFNOSUPPORT, f"{target.local_address} cannot send to {target.address}: one is IPv4, the other IPv6"
+    )
     for family, _, _, _, address in found:
+        if local is not None and family != local[0]:
+            continue
         sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
             if target.interface:
-                sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, target.interface.encode() + b"\0")
-            if target.local_address:
-                sock.bind((target.local_address, 0))
+                _bind_to_interface(sock, target.interface)
+            if local is not None:
+                sock.bind(local[4])
             sock.connect(address)
         except OSError as failed:
             sock.close()
@@ -210,6 +221,21 @@ def _connected(target: Target, found: list[_Found]) -> socket.socket:
             continue
         return sock
     raise error
+
+
+def _local(address: str) -> _Found:
+    """Return the address to send from; a name is none, for its look-up would keep us waiting."""
+    try:
+        return socket.getaddrinfo(address, 0, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)[0]
+    except (socket.gaierror, ValueError):
+        raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL)) from None
+
+
+def _bind_to_interface(sock: socket.socket, name: str) -> None:
+    octets = os.fsencode(name)
+    if len(octets) > _LONGEST_NAME:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+    sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, octets + b"\0")
 
 
 def _reason(error: OSError, target: Target) -> str:
