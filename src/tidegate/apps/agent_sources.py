@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+import msgspec
+
 from tidegate.agent.config import AgentConfig, Direction, Setup, Source
 from tidegate.agent.nft_rules import OWN_GROUP
 from tidegate.agent.ports import Port
@@ -15,10 +17,12 @@ from tidegate.io.packet_socket import PacketSocket, PacketTap
 from tidegate.io.sample_socket import SampleSocket, open_nflog, open_psample
 from tidegate.wire.netlink.rows import Packets
 
-__all__ = ["PacketSource", "PacketSources", "Watcher", "chosen_source"]
+__all__ = ["SOURCE_OF_SETUP", "PacketSource", "PacketSources", "Watcher", "chosen_source"]
+
+SOURCE_OF_SETUP = {Setup.TC: Source.PSAMPLE, Setup.NFT: Source.NFLOG}  # where what is set up makes packets come from
 
 _LOG = logging.getLogger(__name__)
-_PSAMPLE_CHECK_NS = 15_000_000_000
+_PSAMPLE_CHECK_NS = 2_000_000_000
 
 
 class PacketSource(Protocol):
@@ -42,11 +46,14 @@ class PacketSource(Protocol):
 
 
 def chosen_source(config: AgentConfig, *, has_samplers: Callable[[], bool]) -> Source:
-    """Return where packets come from: what is configured, else what the machine has."""
-    if config.setup is Setup.TC:
-        return Source.PSAMPLE
-    if config.setup is Setup.NFT:
-        return Source.NFLOG
+    """Return where packets come from: what is configured, else what the machine has; `ConfigError`."""
+    source = SOURCE_OF_SETUP.get(config.setup)
+    if source is not None:
+        if config.source not in {Source.AUTO, source}:
+            raise ConfigError(
+                "agent.setup", f"{config.setup.value} samples for {source.value}: leave out source, or leave out setup"
+            )
+        return source
     if config.source is not Source.AUTO:
         return config.source
     if config.nflog.groups:
@@ -70,6 +77,13 @@ class Watcher(Protocol):
         ...
 
 
+class _Joined(msgspec.Struct, frozen=True):
+    """What one socket of NFLOG is for."""
+
+    groups: tuple[int, ...]
+    octets: int
+
+
 class PacketSources:
     """All sockets there are; what waits at one that is changed or closed is read first."""
 
@@ -86,7 +100,7 @@ class PacketSources:
         self._watcher = watcher
         self._open_psample = open_psample
         self._open: dict[int, PacketSource] = {}
-        self._groups: tuple[int, ...] = ()
+        self._joined: _Joined | None = None
         self._works = False
         self._checked_ns = 0
         self._closed: dict[str, dict[str, int]] = {}
@@ -96,17 +110,13 @@ class PacketSources:
         """Open and close sockets as it is wanted now; `SourceError` where the one socket of all cannot be had."""
         if self.source is Source.PACKET:
             self._update_taps(config, {port.index: port for port in ports})
-        elif self.source is Source.PSAMPLE and not self._open:
+        elif self.source is Source.PSAMPLE and not self._works:
             self._add(0, self._open_psample(self._clock))
+            self._works = True
+        elif self.source is Source.PSAMPLE and not self._open:
+            self._join_again()
         elif self.source is Source.NFLOG:
-            groups = (OWN_GROUP,) if config.setup is Setup.NFT else config.nflog.groups
-            if not groups:
-                raise ConfigError("agent.nflog.groups", "name the groups that your rules log to, or use --setup nft")
-            if groups != self._groups:
-                opened = open_nflog(groups, self._clock, octets=config.header_octets)
-                self.close()
-                self._groups = groups
-                self._add(0, opened)
+            self._update_nflog(_joined(config))
 
     def check(self, now_ns: int) -> None:
         """See now and then whether psample is still the one that was joined: its module may have been loaded anew."""
@@ -117,13 +127,7 @@ class PacketSources:
         if isinstance(current, SampleSocket) and current.is_current():
             return
         self.close()
-        try:
-            self._add(0, self._open_psample(self._clock))
-        except SourceError as error:
-            self._tell(error)
-        else:
-            self.problems.pop("psample", None)
-            _LOG.warning("psample was loaded anew, and joined again")
+        self._join_again()
 
     def close(self) -> None:
         """Close all; what they counted is told further on."""
@@ -147,6 +151,32 @@ class PacketSources:
             return {one.tap.name: {"rate": one.tap.rate, "errors": one.errors}}
         return {}
 
+    def _join_again(self) -> None:
+        try:
+            self._add(0, self._open_psample(self._clock))
+        except SourceError as error:
+            self._tell(error)
+        else:
+            self.problems.pop("psample", None)
+            _LOG.warning("psample was loaded anew, and joined again")
+
+    def _update_nflog(self, wanted: _Joined) -> None:
+        """Join other groups, or the same for more octets; where that cannot be those before are joined again."""
+        if wanted == self._joined:
+            return
+        before, self._joined = self._joined, None
+        self.close()  # first: a group is one socket's
+        try:
+            self._join(wanted)
+        except SourceError:
+            if before is not None:
+                self._join(before)
+            raise
+
+    def _join(self, wanted: _Joined) -> None:
+        self._add(0, open_nflog(wanted.groups, self._clock, octets=wanted.octets))
+        self._joined = wanted
+
     def _update_taps(self, config: AgentConfig, ports: dict[int, Port]) -> None:
         wanted = {index: _tap(port, config) for index, port in ports.items()}
         for key in [key for key in self._open if key not in wanted]:
@@ -155,6 +185,8 @@ class PacketSources:
         if refused and not self._open and not self._works:
             raise refused[0]
         self._works = True
+        still = {one.name for one in refused}
+        self.problems = {name: text for name, text in self.problems.items() if name in still}
         for one in refused:
             self._tell(one)
 
@@ -172,7 +204,6 @@ class PacketSources:
             self._add(index, PacketSocket(tap, self._clock))
         except SourceError as error:
             return error
-        self.problems.pop(f"interface {tap.name}", None)
         return None
 
     def _tell(self, problem: SourceError) -> None:
@@ -202,3 +233,10 @@ def _tap(port: Port, config: AgentConfig) -> PacketTap:
         ingress=config.direction is not Direction.EGRESS,
         egress=config.direction is not Direction.INGRESS,
     )
+
+
+def _joined(config: AgentConfig) -> _Joined:
+    groups = (OWN_GROUP,) if config.setup is Setup.NFT else config.nflog.groups
+    if not groups:
+        raise ConfigError("agent.nflog.groups", "name the groups that your rules log to, or use --setup nft")
+    return _Joined(groups, config.header_octets)
