@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from tidegate.agent.config import AgentConfig, Placement, Setup
-from tidegate.agent.nft_rules import LogRule, format_removal, format_rules, log_rules
+from tidegate.agent.nft_rules import TABLE, LogRule, format_removal, format_rules, log_rules
 from tidegate.agent.ports import Port
 from tidegate.agent.sampling_plan import is_ours, plan_removal, plan_sampling, wanted_filters
 from tidegate.errors import SourceError, TidegateError
@@ -63,7 +63,7 @@ class KernelSetup:
                 refused = apply_changes(self._route, plan_removal(read_tc(self._route)).changes)
                 for error in refused:
                     _LOG.error("%s", error)
-            elif setup is Setup.NFT:
+            elif setup is Setup.NFT and self._rules is not None:
                 run_nft(format_removal())
         except TidegateError as error:
             _LOG.error("%s", error)
@@ -94,11 +94,16 @@ class KernelSetup:
                 rules += log_rules(port.index, port.name, rate=port.rate, config=config)
             except SourceError as error:
                 refused.add(str(error))
+        if rules != self._rules:
+            try:
+                run_nft(format_rules(rules))
+            except SourceError as error:
+                if self._rules is None:
+                    raise
+                refused.add(str(error))  # those before go on
+            else:
+                self._rules = rules
         self._tell(refused)
-        if rules == self._rules:
-            return
-        run_nft(format_rules(rules))
-        self._rules = rules
 
     def _tell(self, notes: set[str]) -> None:
         """Log what was not said last time."""
@@ -112,11 +117,17 @@ def clean_up() -> list[str]:
     with Netlink(ROUTE) as route:
         plan = plan_removal(read_tc(route))
         refused = apply_changes(route, plan.changes)
+    done = [*map(format_change, plan.changes), *_remove_table()]
     if refused:
         raise refused[0]
-    done = [format_change(change) for change in plan.changes]
-    try:
-        run_nft(format_removal())
-    except SourceError as error:
-        done.append(f"# nftables was left alone: {error}")
     return done
+
+
+def _remove_table() -> list[str]:
+    """Remove the table of rules; return what was done, or why not, where there is something to tell."""
+    command = f"delete table netdev {TABLE}"
+    try:
+        run_nft(f"{command}\n")
+    except SourceError as error:
+        return [] if "No such file or directory" in error.reason else [f"# nftables was left alone: {error}"]
+    return [f"nft {command}"]
