@@ -46,9 +46,9 @@ def sample_line(sample: Mapping[str, Any], names: Mapping[int, str]) -> str:
         return f"counters {source} {', '.join(record['record_type'] for record in sample['counter_records'])}"
     if sample["sample_type"] == "discarded_packet":
         reason = DROP_REASONS.get(sample["reason"], sample["reason"])
-        taken = names.get(sample["input_ifindex"], sample["input_ifindex"])
-        return f"discard {reason} input {taken} drops {sample['drops']} {_packet(sample)}"
-    way = f"{_interface(sample['input'], names)} > {_interface(sample['output'], names)}"
+        taken_in = _interface(sample["input_ifindex"], names)
+        return f"discard {reason} input {taken_in} drops {sample['drops']} {_packet(sample)}"
+    way = f"{_interface(sample['input']['value'], names)} > {_interface(sample['output']['value'], names)}"
     rate = f"1 in {sample['sampling_rate']}"
     return f"flow {source} {way} {rate} pool {sample['sample_pool']} drops {sample['drops']} {_packet(sample)}"
 
@@ -65,11 +65,10 @@ def _source(sample: Mapping[str, Any], names: Mapping[int, str]) -> str:
     return names.get(index, f"0:{index}") if kind == 0 else f"{kind}:{index}"
 
 
-def _interface(told: Mapping[str, int], names: Mapping[int, str]) -> str:
-    value = told["value"]
-    if value == _ITSELF:
+def _interface(index: int, names: Mapping[int, str]) -> str:
+    if index == _ITSELF:
         return "here"
-    return names.get(value, str(value)) if value else "?"
+    return names.get(index, str(index)) if index else "?"
 
 
 def _packet(sample: Mapping[str, Any]) -> str:
@@ -79,7 +78,9 @@ def _packet(sample: Mapping[str, Any]) -> str:
     ends = next(((fields[one], fields[two]) for one, two in _PACKET_KEYS if one in fields and two in fields), None)
     if ends is not None:
         ports = next(((fields[one], fields[two]) for one, two in _PORT_KEYS if one in fields and two in fields), None)
-        parts.append(
-            " > ".join(ends if ports is None else [f"{end}:{port}" for end, port in zip(ends, ports, strict=True)])
-        )
+        parts.append(" > ".join(ends if ports is None else map(_with_port, ends, ports)))
     return " ".join(part for part in parts if part)
+
+
+def _with_port(address: str, port: str) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
