@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +21,7 @@ __all__ = ["AgentFlags", "agent_config", "replay_kind"]
 
 _LOG = logging.getLogger(__name__)
 _PORT = 6343
+_WITH_PORT = re.compile(r"(?:\[(?P<inside>[^][]+)\]|(?P<name>[^][:/\s]+))(?::(?P<port>[0-9]{1,5}))?")
 _TRIES, _AGAIN_S = 20, 0.05
 E = TypeVar("E", Source, Recorded)
 
@@ -44,14 +47,22 @@ def agent_config(path: Path | None, hsflowd: Path | None, flags: AgentFlags, *, 
     said: dict[str, Any] = {
         "collectors": tuple(_collector(text) for text in flags.collectors) or None,
         "interfaces": flags.interfaces or None,
-        "source": None if flags.source is None else _one_of(Source, flags.source),
-        "setup": None if flags.setup is None else Setup(flags.setup),
+        **_said_of_packets(flags),
         "sampling": flags.sampling,
         "polling_s": flags.polling,
         "address": flags.agent_address,
         "discards": msgspec.structs.replace(config.discards, enabled=True) if flags.discards else None,
     }
     return msgspec.structs.replace(config, **{name: value for name, value in said.items() if value is not None})
+
+
+def _said_of_packets(flags: AgentFlags) -> dict[str, Source | Setup | None]:
+    """Return where packets come from: of the file's source and setup none stays beside one that is said here."""
+    source = None if flags.source is None else _one_of(Source, flags.source)
+    setup = None if flags.setup is None else Setup(flags.setup)
+    if source is not None:
+        return {"source": source, "setup": setup or Setup.NONE}
+    return {"source": None if setup is None else Source.AUTO, "setup": setup}
 
 
 def replay_kind(text: str | None) -> Recorded:
@@ -70,15 +81,21 @@ def _one_of(kind: type[E], text: str) -> E:
 
 def _collector(text: str) -> CollectorConfig:
     """Read ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT; an IPv6 address without brackets has no port."""
-    address, port = text, ""
-    if text.startswith("["):
-        address, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":")
-    elif text.count(":") == 1:
-        address, _, port = text.partition(":")
-    if not address or (port and not (port.isdecimal() and 1 <= int(port) <= 65535)):
+    found = _WITH_PORT.fullmatch(text)
+    address = (found["inside"] or found["name"]) if found else text
+    port = int(found["port"] or _PORT) if found else _PORT
+    is_name = found is not None and found["name"] is not None
+    if not (1 <= port <= 65535 and (is_name or _is_address(address))):
         raise ConfigError("--collector", f"{text!r} is no address, or address:port")
-    return CollectorConfig(address=address, port=int(port) if port else _PORT)
+    return CollectorConfig(address=address, port=port)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _load_hsflowd(path: Path, clock: Clock) -> AgentConfig:
