@@ -30,13 +30,13 @@ from tidegate.apps.agent import Agent
 from tidegate.apps.kernels import AGENT_KERNELS
 from tidegate.data.block import Block, block_of
 from tidegate.io.clock import Clock, SystemClock
+from tidegate.io.netlink import join_group, leave_group, open_listener
 from tidegate.io.sample_socket import SampleSocket
 from tidegate.kernel import compile_kernels
 from tidegate.wire.netlink.samples import SampleReader
 
 FAMILY = 32  # of the messages in the recording
 USERSOCK, GROUP = 2, 5
-SOL_NETLINK, ADD_MEMBERSHIP, SO_RCVBUFFORCE = 270, 1, 33
 RECORDING = Path(__file__).parent.parent / "tests/data/psample/linux-6.1/rate-10.bin"
 MESSAGES = 600_000
 BATCH = 256
@@ -133,11 +133,9 @@ def _live(rate: int) -> list[dict[str, Any]]:
 
 
 def _open(clock: Clock) -> SampleSocket:
-    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, USERSOCK)
-    sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
-    sock.bind((0, 0))
-    sock.setsockopt(SOL_NETLINK, ADD_MEMBERSHIP, GROUP)
-    return SampleSocket(sock, FAMILY, clock)
+    sock = open_listener(USERSOCK, buffer=8 << 20)
+    join_group(sock, GROUP)
+    return SampleSocket(sock, FAMILY, clock, leave=lambda: leave_group(sock, GROUP))
 
 
 async def _run_agent() -> None:

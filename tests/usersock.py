@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tidegate.io.clock import Clock
+from tidegate.io.netlink import join_group, leave_group, open_listener
 from tidegate.io.sample_socket import SampleSocket
 
 FAMILY = 32  # of the messages in the recording
@@ -21,7 +22,6 @@ RATE = 10
 GROUP = 5  # of psample
 _RECORDING = Path(__file__).parent / "data" / "psample" / "linux-6.1" / "rate-10.bin"
 _USERSOCK = 2
-_SOL_NETLINK, _ADD_MEMBERSHIP, _SO_RCVBUFFORCE = 270, 1, 33
 
 
 def message() -> bytearray:
@@ -45,11 +45,9 @@ def opener(multicast: int, *, buffer: int = 8 << 20) -> Callable[[Clock], Sample
     """Return what joins a multicast group in place of psample's, with a buffer of so many octets."""
 
     def open_one(clock: Clock) -> SampleSocket:
-        sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, _USERSOCK)
-        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, buffer // 2)  # the kernel doubles it
-        sock.bind((0, 0))
-        sock.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, multicast)
-        return SampleSocket(sock, FAMILY, clock)
+        sock = open_listener(_USERSOCK, buffer=buffer // 2)  # the kernel doubles it
+        join_group(sock, multicast)
+        return SampleSocket(sock, FAMILY, clock, leave=lambda: leave_group(sock, multicast))
 
     return open_one
 

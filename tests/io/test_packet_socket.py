@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import select
 import socket
 import struct
@@ -20,6 +19,7 @@ from net_namespace import NET_ADMIN, NET_RAW, drop, in_namespace, shell
 from running import until
 from tidegate.errors import SourceError
 from tidegate.io.clock import SystemClock
+from tidegate.io.mmsg import Receiving
 from tidegate.io.packet_socket import PacketSocket, PacketTap, sampling_filter
 from tidegate.wire.netlink.rows import Packets, Row
 
@@ -77,6 +77,9 @@ def take_all(source: PacketSocket) -> list[Taken]:
     return found
 
 
+BATCH = 256
+
+
 def is_ready(source: PacketSocket) -> bool:
     return bool(select.select([source.fileno()], [], [], 0)[0])
 
@@ -89,7 +92,7 @@ def tap(**changes: object) -> PacketTap:
 @contextmanager
 def opened(**changes: object) -> Iterator[PacketSocket]:
     """Give a socket on the interface that frames arrive at."""
-    source = PacketSocket(tap(**changes), SystemClock())
+    source = PacketSocket(tap(**changes), SystemClock(), Receiving(BATCH))
     try:
         yield source
     finally:
@@ -328,21 +331,9 @@ def test_a_socket_of_an_interface_that_is_gone_stays_quiet() -> None:
         source.change(tap(rate=2))
 
 
-@in_namespace
-def test_all_frames_are_taken_in_where_that_is_wanted() -> None:
-    make_pair()
-
-    def promiscuity() -> int:
-        return int(json.loads(shell(f"ip -d -j link show {ARRIVES}"))[0]["promiscuity"])
-
-    with opened(promiscuous=True):
-        assert promiscuity() == 1
-    assert promiscuity() == 0
-
-
 def refusal(wanted: PacketTap) -> str:
     with pytest.raises(SourceError) as caught:
-        PacketSocket(wanted, SystemClock())
+        PacketSocket(wanted, SystemClock(), Receiving(BATCH))
     return str(caught.value)
 
 
@@ -365,9 +356,8 @@ def test_without_the_right_to_it_one_line_says_so() -> None:
 
 @in_namespace
 def test_an_interface_that_there_is_not_is_named() -> None:
-    for promiscuous in (False, True):
-        wanted = msgspec.structs.replace(TAP, name="none", index=99, promiscuous=promiscuous)
-        assert refusal(wanted) == "interface none: there is no such interface"
+    wanted = msgspec.structs.replace(TAP, name="none", index=99)
+    assert refusal(wanted) == "interface none: there is no such interface"
 
 
 @in_namespace

@@ -13,6 +13,7 @@ from tidegate.agent.nft_rules import OWN_GROUP
 from tidegate.agent.ports import Port
 from tidegate.errors import ConfigError, SourceError
 from tidegate.io.clock import Clock
+from tidegate.io.mmsg import Receiving
 from tidegate.io.packet_socket import PacketSocket, PacketTap
 from tidegate.io.sample_socket import SampleSocket, open_nflog, open_psample
 from tidegate.wire.netlink.rows import Packets
@@ -22,6 +23,7 @@ __all__ = ["SOURCE_OF_SETUP", "PacketSource", "PacketSources", "Watcher", "chose
 SOURCE_OF_SETUP = {Setup.TC: Source.PSAMPLE, Setup.NFT: Source.NFLOG}  # where what is set up makes packets come from
 
 _LOG = logging.getLogger(__name__)
+_BATCH = 256  # packets
 _PSAMPLE_CHECK_NS = 2_000_000_000
 
 
@@ -38,6 +40,10 @@ class PacketSource(Protocol):
 
     def lost(self) -> int:
         """Return how many packets were lost since the last time, where their numbers do not show it."""
+        ...
+
+    def pause(self) -> None:
+        """Let no more packets come; those that wait can be read."""
         ...
 
     def close(self) -> None:
@@ -69,7 +75,7 @@ class Watcher(Protocol):
         ...
 
     def drain(self, key: int, source: PacketSource) -> None:
-        """Take the packets that wait at a socket."""
+        """Take all packets that wait at a socket which gets no more."""
         ...
 
     def unwatch(self, source: PacketSource) -> None:
@@ -99,6 +105,7 @@ class PacketSources:
         self._clock = clock
         self._watcher = watcher
         self._open_psample = open_psample
+        self._receiving = Receiving(_BATCH)  # of all packet sockets: half a megabyte each would be much for a switch
         self._open: dict[int, PacketSource] = {}
         self._joined: _Joined | None = None
         self._works = False
@@ -195,13 +202,14 @@ class PacketSources:
         current = self._open.get(index)
         if isinstance(current, PacketSocket) and current.can_become(tap):
             if current.tap != tap:
+                current.pause()
                 self._watcher.drain(index, current)
                 current.change(tap)
             return None
         if current is not None:
             self._remove(index)
         try:
-            self._add(index, PacketSocket(tap, self._clock))
+            self._add(index, PacketSocket(tap, self._clock, self._receiving))
         except SourceError as error:
             return error
         return None
@@ -218,9 +226,14 @@ class PacketSources:
 
     def _remove(self, key: int) -> None:
         source = self._open.pop(key)
-        self._watcher.drain(key, source)
-        self._watcher.unwatch(source)
-        source.close()
+        try:
+            source.pause()
+            self._watcher.drain(key, source)
+        except OSError as error:  # such as of an interface that is gone
+            _LOG.debug("%s", error)
+        finally:
+            self._watcher.unwatch(source)
+            source.close()
 
 
 def _tap(port: Port, config: AgentConfig) -> PacketTap:

@@ -12,15 +12,14 @@ import socket
 from collections.abc import Iterator
 
 from tidegate.errors import DecodeError, SourceError
-from tidegate.io.netlink import GENERIC, Netlink, find_family
+from tidegate.io.netlink import GENERIC, Netlink, find_family, join_group, open_listener
+from tidegate.io.receive_buffer import kernel_drops
 from tidegate.wire.netlink import dropmon
 from tidegate.wire.netlink.dropmon import Which
 from tidegate.wire.netlink.message import Message, split_messages
 
 __all__ = ["DropMonitor"]
 
-_SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
-_SO_RCVBUFFORCE = 33
 _BUFFER = 2 << 20
 _QUEUE = 1000  # alerts for each processor, the kernel's default
 _ROOM = 1 << 16
@@ -34,7 +33,7 @@ class DropMonitor:
         self._octets = octets
         self._which = which
         self._started: tuple[Which, ...] = ()
-        self._lost = 0
+        self._lost = self._socket_drops = 0
         self.overflows = 0
         self.passive = False
         with contextlib.ExitStack() as stack:
@@ -86,9 +85,10 @@ class DropMonitor:
                 yield from split_messages(octets)
 
     def lost(self) -> int:
-        """Return how many alerts were lost in the kernel since the last time."""
-        told = self._kernel_lost()
-        lost, self._lost = max(told - self._lost, 0), told
+        """Return how many alerts were lost since the last time: in the kernel's queues, and at the full socket."""
+        told, at_socket = self._kernel_lost(), kernel_drops(self._socket, self._socket_drops) or 0
+        lost = max(told - self._lost, 0) + at_socket - self._socket_drops
+        self._lost, self._socket_drops = told, at_socket
         return lost
 
     def _find(self) -> tuple[int, int]:
@@ -120,15 +120,9 @@ class DropMonitor:
 
 
 def _joined(group: int) -> socket.socket:
-    kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-    sock = socket.socket(socket.AF_NETLINK, kind, GENERIC)
+    sock = open_listener(GENERIC, buffer=_BUFFER)
     try:
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
-        except OSError:  # needs CAP_NET_ADMIN
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-        sock.bind((0, 0))
-        sock.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+        join_group(sock, group)
     except OSError as error:
         sock.close()
         if error.errno == errno.EPERM:

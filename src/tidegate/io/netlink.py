@@ -12,16 +12,40 @@ import socket
 from types import TracebackType
 from typing import Self
 
+from tidegate.io.receive_buffer import grow_buffer
 from tidegate.wire.netlink.genl import CONTROL, Family, get_family_body, read_family
 from tidegate.wire.netlink.message import Answer, Flags, Kind, Message, encode_message, read_answer, split_messages
 
-__all__ = ["GENERIC", "NETFILTER", "ROUTE", "Netlink", "find_family"]
+__all__ = ["GENERIC", "NETFILTER", "ROUTE", "Netlink", "find_family", "join_group", "leave_group", "open_listener"]
 
 ROUTE, NETFILTER, GENERIC = 0, 12, 16  # protocols, linux/netlink.h
-_SOL_NETLINK, _EXT_ACK, _CAP_ACK = 270, 11, 10
+_SOL_NETLINK, _ADD_MEMBERSHIP, _DROP_MEMBERSHIP, _EXT_ACK, _CAP_ACK = 270, 1, 2, 11, 10
 _ROOM = 1 << 16
 _TRIES = 5
 _TIMEOUT_S = 5.0
+
+
+def open_listener(protocol: int, *, buffer: int) -> socket.socket:
+    """Return a socket for what the kernel sends by itself, with a receive buffer of so many octets; `OSError`."""
+    kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+    sock = socket.socket(socket.AF_NETLINK, kind, protocol)
+    try:
+        grow_buffer(sock, buffer)
+        sock.bind((0, 0))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def join_group(sock: socket.socket, group: int) -> None:
+    """Join a multicast group; `OSError`."""
+    sock.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+
+
+def leave_group(sock: socket.socket, group: int) -> None:
+    """Leave a multicast group; `OSError`."""
+    sock.setsockopt(_SOL_NETLINK, _DROP_MEMBERSHIP, group)
 
 
 class Netlink:

@@ -12,6 +12,7 @@ import ctypes
 import errno
 import socket
 import struct
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -20,23 +21,24 @@ from tidegate.errors import SourceError
 from tidegate.io.clock import Clock
 from tidegate.io.mmsg import SO_TIMESTAMPNS, Receiving
 from tidegate.io.packet_headers import PACKET_AUXDATA, read_packet_headers
+from tidegate.io.receive_buffer import grow_buffer
 from tidegate.wire.netlink.rows import Packets, Row
 
 __all__ = ["PacketSocket", "PacketTap", "sampling_filter"]
 
 _SOL_PACKET = 263
-_PACKET_STATISTICS, _IGNORE_OUTGOING, _ADD_MEMBERSHIP, _PROMISCUOUS = 6, 23, 1, 1
-_SO_ATTACH_FILTER, _SO_RCVBUFFORCE = 26, 33
+_PACKET_STATISTICS, _IGNORE_OUTGOING = 6, 23
+_SO_ATTACH_FILTER = 26
 _ALL_PROTOCOLS = 0x0003
 _ANCILLARY = 0xFFFFF000  # SKF_AD_OFF
 _PACKET_TYPE, _RANDOM = 4, 56
 _LOAD, _MODULO, _JUMP_EQUAL, _RETURN = 0x20, 0x94, 0x15, 0x06
 _OUTGOING = 4
-_BATCH = 256
 _TRIES = 3
 _BUFFER = 4 << 20
 
 Instruction = tuple[int, int, int, int]  # code, jumps if true and false, constant
+_NOTHING: tuple[Instruction, ...] = ((_RETURN, 0, 0, 0),)
 
 
 class PacketTap(msgspec.Struct, frozen=True):
@@ -49,7 +51,6 @@ class PacketTap(msgspec.Struct, frozen=True):
     octets: int = 128
     ingress: bool = True
     egress: bool = False
-    promiscuous: bool = False
 
 
 def sampling_filter(rate: int, octets: int, *, egress_only: bool = False) -> list[Instruction]:
@@ -67,12 +68,15 @@ def sampling_filter(rate: int, octets: int, *, egress_only: bool = False) -> lis
 
 
 class PacketSocket:
-    """A source of packets of one interface; `SourceError` where it cannot be opened."""
+    """A source of packets of one interface; `SourceError` where it cannot be opened.
 
-    def __init__(self, tap: PacketTap, clock: Clock) -> None:
+    The memory to receive into may be that of all sockets of a thread: what is read owns its own.
+    """
+
+    def __init__(self, tap: PacketTap, clock: Clock, receiving: Receiving) -> None:
         self.tap = tap
         self._clock = clock
-        self._receiving = Receiving(_BATCH)
+        self._receiving = receiving
         self.errors = 0
         try:
             self._socket = _open(tap)
@@ -83,6 +87,10 @@ class PacketSocket:
         """Return what to wait for."""
         return self._socket.fileno()
 
+    def pause(self) -> None:
+        """Let no more packets come; those that wait can be read."""
+        _attach(self._socket, _NOTHING)
+
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
@@ -92,8 +100,8 @@ class PacketSocket:
         return msgspec.structs.replace(tap, rate=self.tap.rate, octets=self.tap.octets) == self.tap
 
     def change(self, tap: PacketTap) -> None:
-        """Sample at another rate or length; what waits should be read before, for it is told at the new rate."""
-        _attach(self._socket, tap)
+        """Sample at another rate or length; `pause` and read before, for what waits is told at the new rate."""
+        _attach(self._socket, _program(tap))
         self.tap = tap
 
     def read(self) -> list[Packets]:
@@ -132,18 +140,12 @@ class PacketSocket:
 def _open(tap: PacketTap) -> socket.socket:
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0)
     try:
-        _attach(sock, tap)  # before it is bound: no packet comes unsampled
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
-        except OSError:  # needs CAP_NET_ADMIN
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        _attach(sock, _program(tap))  # before it is bound: no packet comes unsampled
+        grow_buffer(sock, _BUFFER)
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         sock.setsockopt(_SOL_PACKET, PACKET_AUXDATA, 1)
         if not tap.egress:
             sock.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
-        if tap.promiscuous:
-            membership = struct.pack("=iHH8s", tap.index, _PROMISCUOUS, 0, b"")
-            sock.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, membership)
         sock.bind((tap.name, _ALL_PROTOCOLS))
     except OSError:
         sock.close()
@@ -151,8 +153,11 @@ def _open(tap: PacketTap) -> socket.socket:
     return sock
 
 
-def _attach(sock: socket.socket, tap: PacketTap) -> None:
-    program = sampling_filter(tap.rate, tap.octets, egress_only=tap.egress and not tap.ingress)
+def _program(tap: PacketTap) -> list[Instruction]:
+    return sampling_filter(tap.rate, tap.octets, egress_only=tap.egress and not tap.ingress)
+
+
+def _attach(sock: socket.socket, program: Sequence[Instruction]) -> None:
     octets = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *one) for one in program))
     sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", len(program), ctypes.addressof(octets)))
 

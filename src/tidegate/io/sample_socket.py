@@ -6,6 +6,7 @@ the samples' own numbers says how many; reading goes on.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -14,30 +15,35 @@ from collections.abc import Callable, Sequence
 from tidegate.errors import SourceError
 from tidegate.io.clock import Clock
 from tidegate.io.mmsg import Receiving
-from tidegate.io.netlink import GENERIC, NETFILTER, Netlink, find_family
+from tidegate.io.netlink import GENERIC, NETFILTER, Netlink, find_family, join_group, leave_group, open_listener
 from tidegate.wire.netlink import psample
 from tidegate.wire.netlink.genl import genl_body
 from tidegate.wire.netlink.message import Flags, Kind, encode_message, read_answer, split_messages
-from tidegate.wire.netlink.nflog import CONFIG, NFLOG, bind_body
+from tidegate.wire.netlink.nflog import CONFIG, NFLOG, bind_body, unbind_body
 from tidegate.wire.netlink.rows import Packets
 from tidegate.wire.netlink.samples import SampleReader
 
 __all__ = ["SampleSocket", "has_samplers", "open_nflog", "open_psample"]
 
-_SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
-_SO_RCVBUFFORCE = 33
 _BUFFER = 8 << 20
 _BATCH = 256
 _NUMBER = 1  # of each request: the next is sent when one was answered
-_AT_ONCE = 32  # packets that NFLOG may hold back; after a twentieth of a second it sends them anyhow
+_AT_ONCE = 64  # packets that NFLOG may hold back; after a twentieth of a second it sends them anyhow
 
 
 class SampleSocket:
-    """A source of sampled packets; `is_current` tells whether they still come to it."""
+    """A source of sampled packets. `leave` ends what was joined, `is_current` tells whether packets still come."""
 
     def __init__(
-        self, sock: socket.socket, family: int, clock: Clock, *, is_current: Callable[[], bool] = lambda: True
+        self,
+        sock: socket.socket,
+        family: int,
+        clock: Clock,
+        *,
+        leave: Callable[[], object],
+        is_current: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._leave = leave
         self.is_current = is_current
         self._socket = sock
         self._clock = clock
@@ -48,6 +54,11 @@ class SampleSocket:
     def fileno(self) -> int:
         """Return what to wait for."""
         return self._socket.fileno()
+
+    def pause(self) -> None:
+        """Let no more packets come; those that wait can be read."""
+        with contextlib.suppress(OSError):  # such as of a module that is gone
+            self._leave()
 
     def close(self) -> None:
         """Close the socket; the kernel ends what was joined."""
@@ -106,9 +117,9 @@ def open_psample(clock: Clock) -> SampleSocket:
     found = _psample_family()
     if found is None:
         raise SourceError("psample", "the kernel does not have it: load the module with `modprobe psample`")
-    sock = _socket(GENERIC)
+    sock = open_listener(GENERIC, buffer=_BUFFER)
     try:
-        sock.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, found[1])
+        join_group(sock, found[1])
     except OSError as error:
         sock.close()
         if error.errno == errno.EPERM:
@@ -116,13 +127,19 @@ def open_psample(clock: Clock) -> SampleSocket:
                 "psample", "joining it needs CAP_NET_ADMIN: run as root, or as the systemd unit does"
             ) from None
         raise SourceError("psample", f"cannot be joined: {error.strerror}") from None
-    return SampleSocket(sock, found[0], clock, is_current=lambda: _psample_family() == found)
+    return SampleSocket(
+        sock,
+        found[0],
+        clock,
+        leave=lambda: leave_group(sock, found[1]),
+        is_current=lambda: _psample_family() == found,
+    )
 
 
 def open_nflog(groups: Sequence[int], clock: Clock, *, octets: int) -> SampleSocket:
     """Join groups of NFLOG; `SourceError` where the kernel forbids it or another program has one of them."""
     try:
-        sock = _socket(NETFILTER)
+        sock = open_listener(NETFILTER, buffer=_BUFFER)
     except OSError as error:
         raise SourceError("NFLOG", f"no such socket here: {error.strerror}; load the module nfnetlink_log") from None
     for group in dict.fromkeys(groups):
@@ -132,17 +149,12 @@ def open_nflog(groups: Sequence[int], clock: Clock, *, octets: int) -> SampleSoc
             reason = _nflog_reason(error, allowed=_is_allowed(sock))
             sock.close()
             raise SourceError(f"NFLOG group {group}", reason) from None
-    return SampleSocket(sock, NFLOG, clock)
 
+    def leave() -> None:
+        for group in dict.fromkeys(groups):
+            sock.send(encode_message(CONFIG, Flags.REQUEST, _NUMBER, unbind_body(group)))
 
-def _socket(protocol: int) -> socket.socket:
-    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
-    except OSError:  # needs CAP_NET_ADMIN
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-    sock.bind((0, 0))
-    return sock
+    return SampleSocket(sock, NFLOG, clock, leave=leave)
 
 
 def _configure(sock: socket.socket, kind: int, body: bytes) -> None:

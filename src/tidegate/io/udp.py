@@ -31,12 +31,10 @@ from tidegate.data.block import Block
 from tidegate.errors import SourceError
 from tidegate.io.clock import Clock
 from tidegate.io.mmsg import SO_TIMESTAMPNS, Receiving, has_mmsg
+from tidegate.io.receive_buffer import grow_buffer, kernel_drops
 
 __all__ = ["Fetching", "SingleReceiving", "UdpReceiver", "UdpSettings", "UdpStatistics", "next_rest", "open_sockets"]
 
-_SO_RCVBUFFORCE = 33  # asm-generic/socket.h; the standard library does not name these three
-_SO_MEMINFO = 55
-_MEMINFO_DROPS = 8  # linux/sock_diag.h SK_MEMINFO_DROPS
 _LEAST_REST_S = 0.0005
 _MANY = 4  # datagrams
 _ERROR_REST_S = 0.01  # so that an error that stays does not burn a core
@@ -172,7 +170,7 @@ class UdpReceiver:
         """Return the counters; after `stop` those of the end."""
         with self._closed:
             if self._socket.fileno() >= 0:
-                self._kernel_dropped = _kernel_drops(self._socket, self._kernel_dropped)
+                self._kernel_dropped = kernel_drops(self._socket, self._kernel_dropped)
         return UdpStatistics(
             name=self.name,
             datagrams=self._datagrams,
@@ -254,7 +252,7 @@ def _open(settings: UdpSettings, port: int, *, shared: bool) -> socket.socket:
     except OSError as error:
         raise SourceError(name, _advice(error, settings)) from error
     try:
-        _grow_buffer(sock, settings.receive_buffer)
+        grow_buffer(sock, settings.receive_buffer)
         with contextlib.suppress(OSError):  # without it, times are those of the receiving thread
             sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         if shared:
@@ -284,13 +282,6 @@ def _bind_address(host: str, port: int, family: int) -> tuple[str, int] | tuple[
     return socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)[0][4]  # type: ignore[return-value]  # typeshed allows for builds without IPv6
 
 
-def _grow_buffer(sock: socket.socket, octets: int) -> None:
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, octets)
-    except OSError:  # needs CAP_NET_ADMIN
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, octets)
-
-
 def _buffer_hint(asked: int, granted: int) -> str:
     if granted >= asked:
         return ""
@@ -298,19 +289,6 @@ def _buffer_hint(asked: int, granted: int) -> str:
         f"the kernel grants {granted} of {asked} octets of receive buffer; "
         f"sysctl -w net.core.rmem_max={asked}, or give the program CAP_NET_ADMIN"
     )
-
-
-def _kernel_drops(sock: socket.socket, before: int | None) -> int | None:
-    """Return the drops at a socket as an integer that does not wrap at 2^32."""
-    try:
-        raw = sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * (_MEMINFO_DROPS + 1))
-    except OSError:
-        return None
-    if len(raw) <= 4 * _MEMINFO_DROPS:
-        return None
-    drops: int = struct.unpack_from("=I", raw, 4 * _MEMINFO_DROPS)[0]
-    known = before or 0
-    return known + ((drops - known) & 0xFFFFFFFF)
 
 
 def _advice(error: OSError, settings: UdpSettings) -> str:
