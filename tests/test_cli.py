@@ -3,10 +3,13 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -16,14 +19,20 @@ import pytest
 from click.testing import CliRunner
 
 import captures
+from frame_lab import LEAVES, frame, make_pair
+from frame_lab import send as send_frames
+from net_namespace import NET_ADMIN, NET_RAW, drop, in_namespace, shell
 from running import attack, free_port, prepare, until
 from script_files import write
 from tidegate.cli import cli
 from tidegate.errors import TidegateError
 from tidegate.io.client import Client
+from tidegate.io.netlink import GENERIC, Netlink, find_family
+from tidegate.wire.sflow.decode import decode_datagram
 
 CAPTURE = captures.HERE / "overflowd-two-port-1000.pcap"
 LIMIT_S = 120
+needs_nft = pytest.mark.skipif(shutil.which("nft") is None, reason="not installed: nft")
 FLOWS = """
 [flows.udp]
 keys = "ipdestination,udpsourceport"
@@ -405,3 +414,274 @@ def test_a_full_disk_under_the_output_is_one_line() -> None:
     with Path("/dev/full").open("wb") as full:
         run = subprocess.run(command, check=False, stdout=full, stderr=subprocess.PIPE, text=True)
     assert (run.returncode, run.stderr) == (1, "tidegate: output cannot be written: No space left on device\n")
+
+
+RECORDED = Path(__file__).parent / "data" / "psample" / "linux-6.1" / "udp4.bin"
+HERE = ("--agent-address", "192.0.2.1")
+
+
+@contextlib.contextmanager
+def running_agent(*words: str | Path) -> Iterator[Program]:
+    """Run the agent, and read what it prints beside what it says."""
+    with subprocess.Popen(
+        command("agent", *words), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        program = Program(process)
+        try:
+            yield program
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            program._reader.join()
+
+
+def test_the_agents_help_names_every_flag() -> None:
+    said = printed("agent", "--help")
+    flags = "config hsflowd collector interface source setup sampling polling agent-address discards print clean-up"
+    for flag in [*flags.split(), "replay", "output", "log-level"]:
+        assert f"--{flag}" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "agent.collectors: there is none: --collector ADDRESS, or --print to see what would be sent"),
+        (("--config", "a", "--hsflowd", "b", *HERE), "--hsflowd: give one file: this, or --config"),
+        (("--config", "/none.toml"), "/none.toml: No such file or directory"),
+        (("--collector", "192.0.2.1:x"), "--collector: '192.0.2.1:x' is no address, or address:port"),
+        (("--print", "--source", "pcap"), "--source: 'pcap' is none of auto, psample, nflog, packet, none"),
+        (
+            ("--print", "--source", "packet", "--setup", "tc"),
+            "agent.setup: tc samples for psample: leave out source, or leave out setup",
+        ),
+        (
+            ("--print", "--source", "nflog", *HERE),
+            "agent.nflog.groups: name the groups that your rules log to, or use --setup nft",
+        ),
+        (
+            ("--replay", RECORDED, "--print"),
+            "--source: say what the recording holds: psample, nflog, dropmon",
+        ),
+        (
+            ("--replay", RECORDED, "--print", "--source", "packet"),
+            "--source: 'packet' is none of psample, nflog, dropmon",
+        ),
+        (("--replay", "/none.bin", "--print", "--source", "nflog"), "/none.bin: No such file or directory"),
+    ],
+)
+def test_what_the_agent_cannot_do_is_one_line(words: tuple[str | Path, ...], said: str) -> None:
+    assert refusal("agent", *words) == said
+
+
+def test_what_the_agent_cannot_do_ends_it_with_a_failure() -> None:
+    assert failure("agent") == (
+        "tidegate: agent.collectors: there is none: --collector ADDRESS, or --print to see what would be sent\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--print", "--sampling", "-1"),
+        ("--print", "--polling", "301"),
+        ("--print", "--setup", "iptables"),
+        ("--print", "--log-level", "loud"),
+        ("--print", "extra"),
+        ("--print", "--output", "sent.pcap"),
+        ("--replay", RECORDED, "--source", "psample"),
+    ],
+)
+def test_flags_of_the_agent_that_cannot_be_are_refused(words: tuple[str | Path, ...]) -> None:
+    assert CliRunner().invoke(cli, ["agent", *map(str, words)]).exit_code == 2
+
+
+def test_a_recording_becomes_datagrams_that_can_be_decoded(tmp_path: Path) -> None:
+    sent = tmp_path / "sent.pcap"
+    words = ("agent", "--replay", RECORDED, "--source", "psample")
+    done = tidegate(*words, "--output", sent, "--print", *HERE, "--collector", "192.0.2.9:7777")
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert all(line.startswith("flow 0:101 101 > ? 1 in 1 ") for line in lines)
+    assert re.fullmatch(rf"{len(lines)} samples; {len(lines)} samples in \d+ datagrams, 0 drops\n", done.stderr)
+    decoded = [json.loads(line) for line in printed("decode", "--json", sent).splitlines()]
+    assert sum(len(one["samples"]) for one in decoded) == len(lines) > 0
+    assert {one["agent_address"] for one in decoded} == {"192.0.2.1"}
+
+
+def test_a_recording_that_is_cut_off_says_so_and_fails(tmp_path: Path) -> None:
+    path = tmp_path / "cut.bin"
+    path.write_bytes(RECORDED.read_bytes()[:-20])
+    done = tidegate("agent", "--replay", path, "--source", "psample", "--print")
+    assert done.returncode == 1
+    assert done.stderr.endswith("; a message or attribute does not fit what holds it\n")
+    assert len(done.stdout.splitlines()) > 0
+
+
+def agent_words(*words: str) -> list[str]:
+    return [*words, *HERE, "--polling", "0", "--log-level", "warning"]
+
+
+def lines_of(program: Program, count: int) -> list[str]:
+    assert program.process.stdout is not None
+    return [program.process.stdout.readline() for _ in range(count)]
+
+
+@in_namespace
+def test_the_agent_samples_sends_prints_and_stops_cleanly() -> None:
+    make_pair()
+    shell("ip link set lo up")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.settimeout(LIMIT_S)
+        port = sock.getsockname()[1]
+        words = agent_words("--collector", f"127.0.0.1:{port}", "--interface", "v*", "--sampling", "1", "--print")
+        for how in (signal.SIGTERM, signal.SIGINT):
+            with running_agent(*words) as program:
+                program.said_of(f"(sFlow to 127.0.0.1:{port}\n)")
+                send_frames(LEAVES, [frame(number) for number in range(3)])
+                assert lines_of(program, 3) == [
+                    f"flow v0 v0 > ? 1 in 1 pool {number} drops 0 64 octets eth 020000000007 > FFFFFFFFFFFF\n"
+                    for number in (1, 2, 3)
+                ]
+                datagram = decode_datagram(sock.recv(65536))
+                assert datagram.agent_address == bytes([192, 0, 2, 1])
+                assert program.end(how) == 0
+                assert program.said == [
+                    "agent 192.0.2.1, packets from packet\n",
+                    "sampling v1 1 in 1, v0 1 in 1\n",
+                    f"sFlow to 127.0.0.1:{port}\n",
+                ]
+
+
+@in_namespace
+def test_the_agent_reads_its_file_again_and_keeps_to_the_former_where_it_is_wrong() -> None:
+    make_pair()
+    with tempfile.TemporaryDirectory() as folder:
+        path = write(Path(folder), "agent.toml", '[agent]\ninterfaces = ["v0"]\nsampling = 1000000000\n')
+        with running_agent(*agent_words("--config", str(path), "--print")) as program:
+            program.said_of("(sampling v0 1 in 1000000000\n)")
+            path.write_text("[agent]\nsampling = -1\n")
+            program.process.send_signal(signal.SIGHUP)
+            program.said_of("(the former goes on: agent.sampling: )")
+            path.write_text('[agent]\ninterfaces = ["v0"]\nsampling = 1\n')
+            program.process.send_signal(signal.SIGHUP)
+
+            def comes() -> bool:
+                send_frames(LEAVES, [frame(1)])
+                assert program.process.stdout is not None
+                return bool(select.select([program.process.stdout], [], [], 0.2)[0])
+
+            until(comes, "a sample")
+            assert lines_of(program, 1)[0].startswith("flow v0 v0 > ? 1 in 1 ")
+            assert program.end() == 0
+
+
+@in_namespace
+def test_whoever_reads_the_samples_may_have_enough() -> None:
+    make_pair()
+    with running_agent(*agent_words("--print", "--interface", "v0", "--sampling", "1")) as program:
+        program.said_of("(sampling v0 1 in 1\n)")
+        send_frames(LEAVES, [frame(1)])
+        lines_of(program, 1)
+        assert program.process.stdout is not None
+        program.process.stdout.close()
+
+        def ended() -> bool:
+            send_frames(LEAVES, [frame(1)])
+            return program.process.poll() is not None
+
+        until(ended, "the end")
+        assert program.process.wait() in {0, 1}
+        program._reader.join()
+        assert len(program.said) == 2, program.said
+
+
+@in_namespace
+def test_a_full_disk_under_the_samples_is_one_line() -> None:
+    make_pair()
+    words = command("agent", *agent_words("--print", "--interface", "v0", "--sampling", "1"))
+    with (
+        Path("/dev/full").open("wb") as full,
+        subprocess.Popen(words, stdout=full, stderr=subprocess.PIPE, text=True) as process,
+    ):
+
+        def ended() -> bool:
+            send_frames(LEAVES, [frame(1)])
+            return process.poll() is not None
+
+        until(ended, "the end")
+        assert process.stderr is not None
+        said = process.stderr.readlines()
+    assert process.returncode == 1
+    assert said[2:] == ["tidegate: output cannot be written: No space left on device\n"]
+
+
+def agent_failure(*words: str) -> str:
+    return failure("agent", "--collector", "127.0.0.1", *agent_words(*words))
+
+
+@in_namespace
+def test_what_this_machine_has_no_address_for_is_one_line() -> None:
+    said = "tidegate: agent.address: this machine has no usable address: set one, or name an interface\n"
+    assert failure("agent", "--collector", "127.0.0.1") == said
+
+
+@in_namespace
+def test_what_this_kernel_cannot_do_is_one_line() -> None:
+    make_pair()
+    with Netlink(GENERIC) as generic:
+        if find_family(generic, "psample") or find_family(generic, "NET_DM"):
+            pytest.skip("this kernel can")
+    assert agent_failure("--source", "psample") == (
+        "tidegate: psample: the kernel does not have it: load the module with `modprobe psample`\n"
+    )
+    assert agent_failure("--discards") == (
+        "tidegate: drop_monitor: the kernel does not have it: load the module with `modprobe drop_monitor`\n"
+    )
+    assert agent_failure("--setup", "tc", "--interface", "v0").startswith(
+        "tidegate: v0: sampling ingress at preference 1 was refused: "
+    )
+
+
+@in_namespace
+def test_without_rights_the_agent_is_one_line() -> None:
+    make_pair()
+    drop(NET_ADMIN, NET_RAW)
+    assert agent_failure("--interface", "v0") == (
+        "tidegate: interface v0: packet sockets need CAP_NET_RAW: run as root, or as the systemd unit does\n"
+    )
+    assert agent_failure("--setup", "tc", "--interface", "v0").endswith("this needs CAP_NET_ADMIN (root has it)\n")
+    assert "CAP_NET_ADMIN" in agent_failure("--setup", "nft", "--interface", "v0")
+
+
+@needs_nft
+@in_namespace
+def test_a_second_agent_that_cannot_start_leaves_the_rules_of_the_first() -> None:
+    make_pair()
+    words = agent_words("--print", "--setup", "nft", "--interface", "v0", "--sampling", "1")
+    with running_agent(*words) as program:
+        program.said_of("(sampling v0 1 in 1\n)")
+        rules = shell("nft -a list ruleset")
+        said = agent_failure("--setup", "nft", "--interface", "v0", "--sampling", "7")
+        assert said.startswith("tidegate: NFLOG group 6343: another program has joined it: ")
+        assert shell("nft -a list ruleset") == rules
+        send_frames(LEAVES, [frame(1)])
+        assert lines_of(program, 1)[0].startswith("flow v0 v0 > ? 1 in 1 ")
+        assert program.end() == 0
+    assert shell("nft list ruleset") == ""
+
+
+@needs_nft
+@in_namespace
+def test_what_a_killed_agent_left_is_cleaned_up() -> None:
+    make_pair()
+    assert printed("agent", "--clean-up") == "nothing was left\n"
+    with running_agent(*agent_words("--print", "--setup", "nft", "--interface", "v0")) as program:
+        program.said_of("(sampling v0)")
+        program.process.kill()
+        program.process.wait()
+    assert "tidegate_agent" in shell("nft list tables")
+    assert printed("agent", "--clean-up") == "nft delete table netdev tidegate_agent\n"
+    assert shell("nft list tables") == ""
+    assert printed("agent", "--clean-up") == "nothing was left\n"

@@ -157,6 +157,10 @@ def agent(  # noqa: PLR0913 - click's options
         return
     if recording is not None:
         kind = replay_kind(flags.pop("source"))
+    if recording is not None and output is None and not show:
+        raise click.UsageError("--replay needs --output FILE.pcap, or --print")
+    if recording is None and output is not None:
+        raise click.UsageError("--output is what --replay writes: give a recording, too")
 
     def load() -> AgentConfig:
         return agent_config(config_path, hsflowd, AgentFlags(**flags), clock=SystemClock())
@@ -202,8 +206,6 @@ def _replay_recording(recording: Path, kind: Recorded, config: AgentConfig, *, o
     from tidegate.apps.agent_print import DatagramPrinter
     from tidegate.apps.agent_replay import describe_replayed, replay_recording
 
-    if output is None and not show:
-        raise click.UsageError("--replay needs --output FILE.pcap, or --print")
     sent = DatagramPrinter() if show else lambda _: None
     result = replay_recording(recording, kind, config, output=output, sent=sent)
     click.echo(describe_replayed(result), err=True)

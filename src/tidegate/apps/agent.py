@@ -260,8 +260,11 @@ class Agent:
         self._send(self._exporter.set_interfaces(known, now_ns))
         self._ports = ports_of(self._interfaces.now.values(), speeds, config) if ours else ()
         self._polling.update(self._interfaces.polled(), now_ns)
-        self._setup.update(config, self._ports)  # first: with the first of such filters the kernel loads psample
-        self._sources.update(config, self._ports)
+        # Filters of tc come before their reader: with the first of them the kernel loads psample. Rules of nft come
+        # behind it: who cannot have the group, for another agent has it, leaves that agent's rules alone.
+        steps = [self._setup.update, self._sources.update]
+        for step in reversed(steps) if config.setup is Setup.NFT else steps:
+            step(config, self._ports)
 
     def watch(self, key: int, source: PacketSource) -> None:
         """Read a socket from now on."""
@@ -370,17 +373,30 @@ async def run_agent(
     ready: Callable[[Agent], object],
     sent: Callable[[Sequence[Block]], object] = lambda _: None,
 ) -> None:
-    """Run until SIGINT or SIGTERM; SIGHUP loads the configuration again."""
+    """Run until SIGINT or SIGTERM; SIGHUP loads the configuration again. What `sent` fails with ends it, too."""
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
+    failed: list[OSError] = []
+
+    def tell(blocks: Sequence[Block]) -> None:
+        if failed:
+            return
+        try:
+            sent(blocks)
+        except OSError as error:  # whoever reads has enough, or a disk is full
+            failed.append(error)
+            stopping.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)  # it has just read its configuration
-    agent = Agent(config, clock, sent=sent)
+    agent = Agent(config, clock, sent=tell)
     with agent.run():
         loop.add_signal_handler(signal.SIGHUP, _reload, agent, load)
         ready(agent)
         await stopping.wait()
+    if failed:
+        raise failed[0]
 
 
 def _reload(agent: Agent, load: Callable[[], AgentConfig]) -> None:

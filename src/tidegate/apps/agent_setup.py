@@ -78,11 +78,13 @@ class KernelSetup:
             for one in wanted_filters(port.index, port.name, rate=port.rate, config=config, flags=flags)
         ]
         plan = plan_sampling(wanted, read_tc(self._route))
-        for change in plan.changes:
-            _LOG.info("%s", format_change(change))
         refused = apply_changes(self._route, plan.changes)
         if refused and not self._works and len(refused) >= len(ports):
             raise refused[0]
+        without = {one.name for one in refused}
+        for change in plan.changes:
+            if change.name not in without:
+                _LOG.info("%s", format_change(change))
         self._works = self._works or bool(wanted)
         self._tell({*plan.notes, *map(str, refused)})
 
