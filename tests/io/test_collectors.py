@@ -191,7 +191,8 @@ def _answer(names: socket.socket) -> None:
 def test_who_refuses_is_told_and_tried_all_the_same_until_somebody_listens() -> None:
     with listener() as sock:
         port = sock.getsockname()[1]
-    with sender(Target("127.0.0.1", port)) as one:
+    clock = HeldClock()
+    with sender(Target("127.0.0.1", port), clock) as one:
         given = 0
         for _ in range(5):
             one.send([numbered(1, 2, 3)])
@@ -200,6 +201,8 @@ def test_who_refuses_is_told_and_tried_all_the_same_until_somebody_listens() -> 
         assert one.datagrams + one.dropped == given
         with listener(port=port) as sock:
             one.send([numbered(4)])
+            assert one.problem == "Connection refused"  # that nobody refuses is no news for a while
+            clock.now_ns += 60 * SECOND
             one.send([numbered(5)])
             assert heard(sock, 2) == [4, 5]
             assert one.problem == ""
@@ -353,7 +356,8 @@ def test_each_collector_gets_all_and_one_that_is_away_costs_the_others_nothing(
 ) -> None:
     with listener() as sock:
         away = Target("127.0.0.1", sock.getsockname()[1])
-    collectors = Collectors(HeldClock())
+    clock = HeldClock()
+    collectors = Collectors(clock)
     with listener() as first, listener() as last, caplog.at_level(logging.WARNING):
         here = [Target("127.0.0.1", one.getsockname()[1]) for one in (first, last)]
         collectors.update([here[0], away, here[1]])
@@ -362,6 +366,7 @@ def test_each_collector_gets_all_and_one_that_is_away_costs_the_others_nothing(
         assert heard(first, 4) == heard(last, 4) == list(range(4))
         with listener(port=away.port):
             collectors.send([numbered(4)])
+            clock.now_ns += 60 * SECOND
             collectors.send([numbered(5)])
         assert heard(first, 2) == heard(last, 2)
         told = [(one.target, one.datagrams + one.dropped, one.problem) for one in collectors.statistics()]

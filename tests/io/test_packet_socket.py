@@ -135,9 +135,8 @@ def _frames_are_those_of_tcpdump(folder: Path, *, ingress: bool, egress: bool) -
         ways_of_it = (row[Row.EGRESS], row[Row.INPUT], row[Row.OUTPUT])
         assert ways_of_it in {(0, index, -1)} | ({(1, -1, index)} if egress else set())
     assert [one.row[Row.EGRESS] for one in found] == [0] * len(sent) * ingress + [1] * len(sent) * egress
-    times = [one.row[Row.TIME] for one in found]
+    times = sorted(one.row[Row.TIME] for one in found)  # the first that a machine stamps have the time of reading
     assert before <= times[0]
-    assert times == sorted(times)
     assert times[-1] <= after
     assert len(set(times)) > expected // 2
 

@@ -49,6 +49,7 @@ class Sampler:
         self._shedding = Shedding(most_samples)
         self._known: dict[int, KnownInterface] = {}
         self._rate_untold = rate_untold
+        self._ignored = np.empty(0, np.int64)
         self.set_interfaces(())
 
     def set_limits(self, *, most_samples: int, rate_untold: int) -> None:
@@ -59,6 +60,8 @@ class Sampler:
     def set_groups(self, directions: Mapping[int, Direction]) -> None:
         """Tell what groups mean; of others each packet tells."""
         self._groups[:, Group.DIRECTION] = Direction.TOLD
+        ignored = [number for number, direction in directions.items() if direction is Direction.IGNORED]
+        self._ignored = np.array(ignored, np.int64)
         for number, direction in directions.items():
             place = self._place(number)
             if place >= 0:
@@ -87,6 +90,11 @@ class Sampler:
         if fresh:
             self.set_interfaces([*self._known.values(), *fresh])
 
+    def forget_numbers(self) -> None:
+        """Take the next number of every group for its first: packets come anew, and what came before says nothing."""
+        self._groups[:, Group.LAST] = -1
+        self._groups[:, Group.CREDIT] = 0
+
     def charge(self, group: int, drops: int) -> None:
         """Enter packets of a group that were sampled and lost; the group's next packet tells of them."""
         place = self._place(group)
@@ -98,7 +106,7 @@ class Sampler:
 
     def step(self, data: U8, rows: I64, count: int, now_ns: int) -> I64:
         """Book packets that were read up to now (monotonic) and return picks (n, Pick); `rows` may be changed."""
-        every = self._shedding.step(count, now_ns)
+        every = self._shedding.step(count - self._ignored_among(rows, count), now_ns)
         picks = np.empty((count, len(Pick)), np.int64)
         picked = account(
             data, rows, count, self._groups, self._counts, self._numbers, self._low_halves, self._about, self._books,
@@ -119,6 +127,9 @@ class Sampler:
     def statistics(self) -> dict[str, int]:
         """Return what became of packets so far."""
         return {kept.name.lower(): int(self._tally[kept]) for kept in Kept}
+
+    def _ignored_among(self, rows: I64, count: int) -> int:
+        return int(np.isin(rows[:count, Row.GROUP], self._ignored).sum()) if len(self._ignored) else 0
 
     def _place(self, number: int) -> int:
         return place_group(self._groups, self._counts, self._books, number)

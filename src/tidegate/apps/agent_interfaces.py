@@ -61,6 +61,7 @@ class Interfaces:
                 if before is not None:
                     self._gone[change.index] = (before, now_ns)
                     del self.now[change.index]
+                    self._modes.pop(change.index, None)
                     different = True
                 continue
             self.now[change.index] = change

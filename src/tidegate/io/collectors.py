@@ -25,6 +25,7 @@ __all__ = ["CollectorSocket", "CollectorStatistics", "Collectors", "Target"]
 
 _LOG = logging.getLogger(__name__)
 _AGAIN_NS = 7_000_000_000
+_QUIET_NS = 60_000_000_000  # without an error: one datagram that was taken says nothing, for refusals are rate-limited
 _SEND_BUFFER = 2 << 20
 _SO_BINDTODEVICE = 25
 _LONGEST_NAME = 15  # of an interface; the kernel cuts what is longer
@@ -62,6 +63,7 @@ class CollectorSocket:
         self._clock = clock
         self._socket: socket.socket | None = None
         self._opened_ns = -_AGAIN_NS
+        self._wrong_ns = -_QUIET_NS
         self._sending = Sending()
         self._lookup: _Lookup | None = None
         self.datagrams = self.octets = self.dropped = 0
@@ -96,6 +98,7 @@ class CollectorSocket:
             except OSError as error:
                 # The first error may be about a datagram before these: a refusal that came back by ICMP.
                 self.problem = error.strerror or str(error)
+                self._wrong_ns = self._clock.monotonic_ns()
                 tries += 1
                 if error.errno == errno.ECONNREFUSED and tries == 1:
                     continue
@@ -105,7 +108,7 @@ class CollectorSocket:
             self.datagrams += sent
             self.octets += int(block.length[first : first + sent].sum())
             first += sent
-            if not tries:
+            if not tries and self.problem and self._clock.monotonic_ns() - self._wrong_ns >= _QUIET_NS:
                 self.problem = ""
         self.dropped += len(block) - first
 
