@@ -118,9 +118,9 @@ def _frames_are_those_of_tcpdump(folder: Path, *, ingress: bool, egress: bool) -
         before = time.time_ns()
         send(LEAVES, sent)
         send(ARRIVES, sent)
-        after = time.time_ns()
         frames = dump.frames(expected)
         found = take(source, expected)
+        after = time.time_ns()
         assert source.lost() == source.errors == 0
         assert not is_ready(source)
     assert len(frames) == len(found) == expected
