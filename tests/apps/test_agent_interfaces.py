@@ -35,7 +35,8 @@ def names(interfaces: Interfaces) -> dict[int, str]:
 
 
 def known(interfaces: Interfaces, now_ns: int) -> dict[int, str]:
-    found = interfaces.known(now_ns)
+    interfaces.forget(now_ns)
+    found = interfaces.known()
     told = {link.index: link.name for link in found}
     assert len(told) == len(found)  # each number once
     return told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -122,6 +123,19 @@ PACKET = AgentConfig(source=Source.PACKET)
 GONE = Port(99, "gone", 1, 2)
 
 
+def deliver(start: str, count: int) -> None:
+    """Send frames from one end of the pair and wait until the other has them."""
+    end = LEAVES if start == ARRIVES else ARRIVES
+    before = received(end)
+    send(start, [frame(number) for number in range(count)])
+    until(lambda: received(end) == before + count)
+
+
+def received(interface: str) -> int:
+    told = json.loads(shell(f"ip -s -j link show {interface}"))[0]
+    return int(told["stats64"]["rx"]["packets"])
+
+
 @in_namespace
 def test_each_interface_has_a_socket_that_follows_its_rate() -> None:
     make_pair()
@@ -131,7 +145,7 @@ def test_each_interface_has_a_socket_that_follows_its_rate() -> None:
         assert watching.take() == [Told("watch", here.index), Told("watch", there.index)]
         sources.update(PACKET, [here, there])
         assert watching.take() == []
-        send(LEAVES, [frame(number) for number in range(5)])
+        deliver(LEAVES, 5)
         sources.update(PACKET, [msgspec.structs.replace(here, rate=1000), there])
         assert watching.take() == [Told("drain", here.index, 5, frozenset({1}))]  # as they were sampled
         one = watching.sources[here.index]
@@ -147,17 +161,17 @@ def test_what_waits_is_read_before_a_socket_is_closed() -> None:
     with following(Source.PACKET) as (sources, watching):
         sources.update(PACKET, [here, there])
         watching.take()
-        send(LEAVES, [frame(number) for number in range(3)])
+        deliver(LEAVES, 3)
         sources.update(PACKET, [there])
         assert watching.take() == [Told("drain", here.index, 3, frozenset({1})), Told("unwatch", here.index)]
-        send(ARRIVES, [frame(number) for number in range(4)])
+        deliver(ARRIVES, 4)
         sources.update(msgspec.structs.replace(PACKET, direction=Direction.EGRESS), [there])  # needs another socket
         assert watching.take() == [
             Told("drain", there.index, 4, frozenset({1})),
             Told("unwatch", there.index),
             Told("watch", there.index),
         ]
-        send(LEAVES, [frame(number) for number in range(2)])
+        deliver(LEAVES, 2)
         sources.close()
         assert watching.take() == [Told("drain", there.index, 2, frozenset({1})), Told("unwatch", there.index)]
         assert sources.statistics() == {LEAVES: {"rate": 1, "errors": 0}}

@@ -18,7 +18,7 @@ from tidegate.errors import ConfigError
 from tidegate.wire.netlink.ifaddr import InterfaceAddress
 from tidegate.wire.netlink.link import Link
 
-__all__ = ["Preference", "choose_address", "keep", "parse_preferences"]
+__all__ = ["Preference", "choose_address", "is_local", "keep", "parse_preferences"]
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -93,6 +93,12 @@ def choose_address(
         if one.usable and rank and (not configured or (link is not None and link.name == configured)):
             ranked.append(((_preferred(one, preferences), rank, _steadiness(one), -one.index), one.address))
     return max(ranked, key=lambda pair: pair[0], default=((), b""))[1]
+
+
+def is_local(address: bytes) -> bool:
+    """Tell whether an address means nothing to other networks: link-local, or loopback."""
+    one = ipaddress.ip_address(address)
+    return one.is_link_local or one.is_loopback
 
 
 def keep(current: bytes, addresses: Iterable[InterfaceAddress]) -> bool:

@@ -20,7 +20,7 @@ from tidegate.agent.sampler import KnownInterface
 from tidegate.errors import ConfigError
 from tidegate.wire.netlink.link import Link, LinkFlags
 
-__all__ = ["Port", "check_rates", "known_interfaces", "layer_of", "ports_of", "sampling_rate"]
+__all__ = ["Port", "check_rates", "known_interfaces", "layer_of", "ports_of", "sampling_rate", "unmatched"]
 
 _LEAST_BY_SPEED = 100
 _GREATEST_RATE = 0xFFFFFFFF
@@ -58,6 +58,12 @@ def ports_of(links: Iterable[Link], speeds: Mapping[int, int], config: AgentConf
             if rate:
                 found.append(Port(link.index, link.name, rate, layer_of(link)))
     return tuple(found)
+
+
+def unmatched(links: Iterable[Link], config: AgentConfig) -> tuple[str, ...]:
+    """Return the names and patterns of interfaces that no interface fits which is up."""
+    up = [link.name for link in links if link.up]
+    return tuple(one for one in config.interfaces if not any(fnmatchcase(name, one) for name in up))
 
 
 def sampling_rate(name: str, speed: int, config: AgentConfig) -> int:

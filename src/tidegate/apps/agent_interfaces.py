@@ -70,9 +70,14 @@ class Interfaces:
                 different = True
         return different
 
-    def known(self, now_ns: int) -> list[Link]:
-        """Return what there is, and what was until a moment ago unless its number is in use again."""
+    def forget(self, now_ns: int) -> bool:
+        """Forget what is gone for a minute; return whether there was any."""
+        before = len(self._gone)
         self._gone = {index: (link, since) for index, (link, since) in self._gone.items() if now_ns - since < _GONE_NS}
+        return len(self._gone) < before
+
+    def known(self) -> list[Link]:
+        """Return what there is, and what was until a moment ago unless its number is in use again."""
         return [*self.now.values(), *(link for index, (link, _) in self._gone.items() if index not in self.now)]
 
     @property

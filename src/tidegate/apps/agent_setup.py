@@ -55,6 +55,17 @@ class KernelSetup:
         elif self._setup is Setup.NFT:
             self._update_nft(config, ports)
 
+    def check(self, config: AgentConfig, ports: Sequence[Port]) -> None:
+        """Install again what others have removed meanwhile, such as by a reload of their own rules; `SourceError`."""
+        if self._setup is Setup.TC:
+            self._update_tc(config, ports)
+        elif self._setup is Setup.NFT and self._rules:
+            try:
+                run_nft(f"list table netdev {TABLE}\n")
+            except SourceError:
+                _LOG.warning("the table of our log rules was gone, and is installed again")
+                run_nft(format_rules(self._rules))
+
     def close(self) -> None:
         """Remove everything of ours; once."""
         setup, self._setup = self._setup, Setup.NONE

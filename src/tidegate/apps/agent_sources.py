@@ -18,7 +18,7 @@ from tidegate.io.packet_socket import PacketSocket, PacketTap
 from tidegate.io.sample_socket import SampleSocket, open_nflog, open_psample
 from tidegate.wire.netlink.rows import Packets
 
-__all__ = ["SOURCE_OF_SETUP", "PacketSource", "PacketSources", "Watcher", "chosen_source"]
+__all__ = ["SOURCE_OF_SETUP", "PacketSource", "PacketSources", "Watcher", "chosen_source", "nflog_groups"]
 
 SOURCE_OF_SETUP = {Setup.TC: Source.PSAMPLE, Setup.NFT: Source.NFLOG}  # where what is set up makes packets come from
 
@@ -65,6 +65,14 @@ def chosen_source(config: AgentConfig, *, has_samplers: Callable[[], bool]) -> S
     if config.nflog.groups:
         return Source.NFLOG
     return Source.PSAMPLE if has_samplers() else Source.PACKET
+
+
+def nflog_groups(config: AgentConfig) -> tuple[int, ...]:
+    """Return the groups to join: that of our own rules, else those that are named; `ConfigError`."""
+    groups = (OWN_GROUP,) if config.setup is Setup.NFT else config.nflog.groups
+    if not groups:
+        raise ConfigError("agent.nflog.groups", "name the groups that your rules log to, or use --setup nft")
+    return groups
 
 
 class Watcher(Protocol):
@@ -123,7 +131,7 @@ class PacketSources:
         elif self.source is Source.PSAMPLE and not self._open:
             self._join_again()
         elif self.source is Source.NFLOG:
-            self._update_nflog(_joined(config))
+            self._update_nflog(_Joined(nflog_groups(config), config.header_octets))
 
     def check(self, now_ns: int) -> None:
         """See now and then whether psample is still the one that was joined: its module may have been loaded anew."""
@@ -246,10 +254,3 @@ def _tap(port: Port, config: AgentConfig) -> PacketTap:
         ingress=config.direction is not Direction.EGRESS,
         egress=config.direction is not Direction.INGRESS,
     )
-
-
-def _joined(config: AgentConfig) -> _Joined:
-    groups = (OWN_GROUP,) if config.setup is Setup.NFT else config.nflog.groups
-    if not groups:
-        raise ConfigError("agent.nflog.groups", "name the groups that your rules log to, or use --setup nft")
-    return _Joined(groups, config.header_octets)
