@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 
 from tidegate.agent.sampling_kernels import Direction
+from tidegate.data.sampled import Row
 from tidegate.kernel import I64, U8
-from tidegate.wire.netlink.rows import Row
 
 __all__ = ["Booked", "NaiveSampler", "Packet", "packed_rows"]
 

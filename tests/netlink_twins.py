@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from tidegate.data.block import block_of
+from tidegate.data.sampled import Packets, Row
 from tidegate.errors import DecodeError
 from tidegate.wire.netlink.message import ORDER, Message, attributes, split_messages
 from tidegate.wire.netlink.nflog import NFLOG
-from tidegate.wire.netlink.rows import Packets, Row, Told
 from tidegate.wire.netlink.samples import SampleReader
+from tidegate.wire.netlink.told import Told
 
 __all__ = ["Packet", "expected", "found", "read_nflog", "read_psample"]
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from tidegate.agent.datagrams import DatagramForm, Datagrams
 from tidegate.data.block import Block
+from tidegate.data.sampled import Row
 from tidegate.errors import EncodeError
 from tidegate.kernel import compile_kernels
-from tidegate.wire.netlink.rows import Row
 from tidegate.wire.sflow import pack
 from tidegate.wire.sflow.decode import decode_datagram
 from tidegate.wire.sflow.encode import encode_sample

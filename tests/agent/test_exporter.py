@@ -18,11 +18,11 @@ from tidegate.agent.config import AgentConfig, DiscardsConfig, NflogConfig, Psam
 from tidegate.agent.exporter import Exporter
 from tidegate.agent.sampler import KnownInterface
 from tidegate.data.block import Block
+from tidegate.data.sampled import Packets
 from tidegate.kernel import compile_kernels
 from tidegate.wire.netlink.dropmon import VERSION
 from tidegate.wire.netlink.genl import genl_body
 from tidegate.wire.netlink.message import Message, attribute
-from tidegate.wire.netlink.rows import Packets
 from tidegate.wire.sflow import pack
 from tidegate.wire.sflow.decode import decode_datagram
 from tidegate.wire.sflow.encode import encode_sample

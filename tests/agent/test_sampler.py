@@ -15,8 +15,8 @@ from naive_sampler import Booked, NaiveSampler, Packet, packed_rows
 from tidegate.agent import sampling_kernels
 from tidegate.agent.sampler import KnownInterface, Sampler
 from tidegate.agent.sampling_kernels import Direction
+from tidegate.data.sampled import Row
 from tidegate.kernel import compile_kernels
-from tidegate.wire.netlink.rows import Row
 from tidegate.wire.sflow.pack import Pick
 
 WORD = 0xFFFFFFFF

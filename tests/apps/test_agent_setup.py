@@ -146,6 +146,28 @@ def test_an_interface_that_goes_and_comes_again_is_sampled_again() -> None:
 
 @needs_nft
 @in_namespace
+def test_rules_that_others_flushed_are_installed_again_and_that_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    make_pair()
+    with installed(Setup.NFT) as setup:
+        setup.check(NFT, [port(ARRIVES)])
+        assert table() == ""  # nothing was installed yet
+        setup.update(NFT, [port(ARRIVES)])
+        before = table()
+        setup.check(NFT, [port(ARRIVES)])
+        assert table() == before
+        assert messages(caplog) == []
+        shell("nft flush ruleset")
+        setup.check(NFT, [port(ARRIVES)])
+        assert "N=400 " in table()
+        setup.check(NFT, [port(ARRIVES)])
+        assert messages(caplog) == ["the table of our log rules was gone, and is installed again"]
+        setup.update(NFT, [])
+        setup.check(NFT, [])
+        assert table() == ""
+
+
+@needs_nft
+@in_namespace
 def test_a_name_that_nft_cannot_take_is_told_once_and_the_others_are_sampled(caplog: pytest.LogCaptureFixture) -> None:
     make_pair()
     shell("ip link add 'a\"b' type bridge")

@@ -18,12 +18,12 @@ from tidegate.agent.config import AgentConfig, Direction, NflogConfig, Setup, So
 from tidegate.agent.nft_rules import OWN_GROUP, format_rules, log_rules
 from tidegate.agent.ports import Port
 from tidegate.apps.agent_sources import PacketSource, PacketSources, chosen_source
+from tidegate.data.sampled import Row
 from tidegate.errors import ConfigError, SourceError
 from tidegate.io.clock import Clock, SystemClock
 from tidegate.io.nft import run_nft
 from tidegate.io.packet_socket import PacketSocket
 from tidegate.io.sample_socket import SampleSocket, open_nflog
-from tidegate.wire.netlink.rows import Row
 from usersock import kernel, opener
 
 needs_nft = pytest.mark.skipif(shutil.which("nft") is None, reason="not installed: nft")

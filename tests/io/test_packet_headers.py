@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tidegate.data.sampled import Row
 from tidegate.io.mmsg import CONTROL, CONTROL_LENGTH_AT, LENGTH_AT, NAME, NAME_LENGTH_AT
 from tidegate.io.packet_headers import read_packet_headers
-from tidegate.wire.netlink.rows import Row
 
 NOW, INTERFACE, RATE = 1_700_000_000_123_456_789, 70_000, 400
 SOCKET, PACKET = 1, 263  # levels

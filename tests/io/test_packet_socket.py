@@ -17,11 +17,11 @@ import pytest
 from frame_lab import ARRIVES, EXPERIMENT, LEAVES, MACS, dumped, frame, make_pair, send
 from net_namespace import NET_ADMIN, NET_RAW, drop, in_namespace, shell
 from running import until
+from tidegate.data.sampled import Packets, Row
 from tidegate.errors import SourceError
 from tidegate.io.clock import SystemClock
 from tidegate.io.mmsg import Receiving
 from tidegate.io.packet_socket import PacketSocket, PacketTap, sampling_filter
-from tidegate.wire.netlink.rows import Packets, Row
 
 TAP = PacketTap(index=3, name="eth0", rate=400, layer=2)
 LOAD, MODULO, JUMP_EQUAL, RETURN = 0x20, 0x94, 0x15, 0x06

@@ -15,13 +15,13 @@ import pytest
 from frame_lab import ARRIVES, EXPERIMENT, LEAVES, frame, make_pair, send
 from net_namespace import NET_ADMIN, drop, in_namespace, shell
 from running import until
+from tidegate.data.sampled import Packets, Row
 from tidegate.errors import SourceError
 from tidegate.io.clock import SystemClock
 from tidegate.io.netlink import GENERIC, Netlink, find_family
 from tidegate.io.sample_socket import SampleSocket, _nflog_reason, has_samplers, open_nflog, open_psample
 from tidegate.wire.netlink.message import split_messages
 from tidegate.wire.netlink.nflog import NFLOG
-from tidegate.wire.netlink.rows import Packets, Row
 from usersock import GROUP, INTERFACE, RATE, kernel, opener
 
 needs_nft = pytest.mark.skipif(shutil.which("nft") is None, reason="not installed: nft")

@@ -16,8 +16,8 @@ from tidegate.agent.discards import MOST_BESIDE_HEADER, Discards, Station
 from tidegate.agent.sampler import EXPANDED_FROM, KnownInterface, Sampler
 from tidegate.agent.sampling_kernels import Direction
 from tidegate.data.block import Block
+from tidegate.data.sampled import Packets
 from tidegate.wire.netlink.message import Message
-from tidegate.wire.netlink.rows import Packets
 from tidegate.wire.sflow.encode import encode_sample
 from tidegate.wire.sflow.samples import CountersSample, DataSource, DiscardedPacket
 

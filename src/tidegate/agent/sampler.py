@@ -1,6 +1,6 @@
 """From sampled packets to flow samples: sequence numbers, pools and drops of every data source, and sub-sampling.
 
-In go batches of packets, as rows (`wire/netlink/rows.py`), and the interfaces there are; out come picks
+In go batches of packets, as rows (`data/sampled.py`), and the interfaces there are; out come picks
 (`wire/sflow/pack.py`). Each interface is a data source of type 0; packets of which no interface is known are those of
 source 0:0, all ports as one. Sources keep their numbers as long as their interface is there under the same name.
 """
@@ -14,8 +14,8 @@ import numpy as np
 
 from tidegate.agent.sampling_kernels import NONE, SEVERAL, Book, Direction, Group, Kept, account, place_group
 from tidegate.agent.shedding import Shedding
+from tidegate.data.sampled import Row
 from tidegate.kernel import I64, U8
-from tidegate.wire.netlink.rows import Row
 from tidegate.wire.sflow.pack import Pick
 
 __all__ = ["EXPANDED_FROM", "KnownInterface", "Sampler"]

@@ -1,6 +1,6 @@
 """Kernels of the sampler: from sampled packets to flow samples, with the books of groups and data sources.
 
-In go rows of packets (`wire/netlink/rows.py`); out come picks (`wire/sflow/pack.py`), one a flow sample to be sent.
+In go rows of packets (`data/sampled.py`); out come picks (`wire/sflow/pack.py`), one a flow sample to be sent.
 What is lost, and what a data source has seen, is booked before anything can leave a packet out: a gap in the numbers of
 a group is charged to the data source of the group's next packet, be its interface known or not.
 
@@ -17,9 +17,9 @@ from enum import IntEnum
 
 import numpy as np
 
+from tidegate.data.sampled import Row
 from tidegate.kernel import I32, I64, U8, U64, inline, kernel
 from tidegate.octets import be16
-from tidegate.wire.netlink.rows import Row
 from tidegate.wire.sflow.pack import Pick
 
 __all__ = ["KERNELS", "NONE", "SEVERAL", "Book", "Direction", "Group", "Kept", "account", "place_group"]

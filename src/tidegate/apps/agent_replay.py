@@ -21,12 +21,12 @@ import numpy as np
 from tidegate.agent.config import AgentConfig, Source
 from tidegate.agent.exporter import Exporter
 from tidegate.data.block import Block, block_of
+from tidegate.data.sampled import Packets, Row
 from tidegate.errors import ConfigError, DecodeError, SourceError
 from tidegate.wire.capture.write import Endpoint, pcap_header, pcap_record
 from tidegate.wire.netlink.dropmon import is_packet_alert, read_alert
 from tidegate.wire.netlink.message import Message, split_messages
 from tidegate.wire.netlink.nflog import NFLOG
-from tidegate.wire.netlink.rows import Packets, Row
 from tidegate.wire.netlink.samples import SampleReader
 
 __all__ = ["Recorded", "ReplayedAgent", "describe_replayed", "replay_recording"]

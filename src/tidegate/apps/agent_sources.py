@@ -11,12 +11,12 @@ import msgspec
 from tidegate.agent.config import AgentConfig, Direction, Setup, Source
 from tidegate.agent.nft_rules import OWN_GROUP
 from tidegate.agent.ports import Port
+from tidegate.data.sampled import Packets
 from tidegate.errors import ConfigError, SourceError
 from tidegate.io.clock import Clock
 from tidegate.io.mmsg import Receiving
 from tidegate.io.packet_socket import PacketSocket, PacketTap
 from tidegate.io.sample_socket import SampleSocket, open_nflog, open_psample
-from tidegate.wire.netlink.rows import Packets
 
 __all__ = ["SOURCE_OF_SETUP", "PacketSource", "PacketSources", "Watcher", "chosen_source", "nflog_groups"]
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from tidegate.data.sampled import Row
 from tidegate.io.mmsg import CONTROL, CONTROL_LENGTH_AT, LENGTH_AT, NAME, NAME_LENGTH_AT, SO_TIMESTAMPNS
 from tidegate.kernel import I32, I64, U8, kernel
-from tidegate.wire.netlink.rows import Row
 
 __all__ = ["KERNELS", "PACKET_AUXDATA", "read_packet_headers"]
 

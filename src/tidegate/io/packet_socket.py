@@ -17,12 +17,12 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from tidegate.data.sampled import Packets, Row
 from tidegate.errors import SourceError
 from tidegate.io.clock import Clock
 from tidegate.io.mmsg import SO_TIMESTAMPNS, Receiving
 from tidegate.io.packet_headers import PACKET_AUXDATA, read_packet_headers
 from tidegate.io.receive_buffer import grow_buffer
-from tidegate.wire.netlink.rows import Packets, Row
 
 __all__ = ["PacketSocket", "PacketTap", "sampling_filter"]
 

@@ -12,6 +12,7 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 
+from tidegate.data.sampled import Packets
 from tidegate.errors import SourceError
 from tidegate.io.clock import Clock
 from tidegate.io.mmsg import Receiving
@@ -20,7 +21,6 @@ from tidegate.wire.netlink import psample
 from tidegate.wire.netlink.genl import genl_body
 from tidegate.wire.netlink.message import Flags, Kind, encode_message, read_answer, split_messages
 from tidegate.wire.netlink.nflog import CONFIG, NFLOG, bind_body, unbind_body
-from tidegate.wire.netlink.rows import Packets
 from tidegate.wire.netlink.samples import SampleReader
 
 __all__ = ["SampleSocket", "has_samplers", "open_nflog", "open_psample"]

@@ -79,8 +79,8 @@ def _bonds() -> Iterator[None]:
     with suppress(RuntimeError):
         lab.run("ip netns del far")
     lab.run("modprobe bonding max_bonds=0", "ip netns add far")
-    quiet = "sysctl -qw net.ipv6.conf.default.disable_ipv6=1"  # no solicitations
-    lab.run(quiet, f"ip netns exec far {quiet}")
+    without_ipv6 = "sysctl -qw net.ipv6.conf.default.disable_ipv6={}"  # which has solicitations to send
+    lab.run(without_ipv6.format(1), f"ip netns exec far {without_ipv6.format(1)}")
     for bond, members in BONDS.items():
         lab.ip(
             *(f"link add {member} type veth peer name {member} netns far" for member in members), *_made(bond, own=1)
@@ -88,7 +88,7 @@ def _bonds() -> Iterator[None]:
         lab.ip(*_made(bond, own=2), namespace="far")
     yield
     lab.ip(*(f"link del {bond}" for bond in BONDS), *(f"link del {members[0]}" for members in BONDS.values()))
-    lab.run("ip netns del far")
+    lab.run(without_ipv6.format(0), "ip netns del far")
 
 
 def _made(bond: str, *, own: int) -> list[str]:

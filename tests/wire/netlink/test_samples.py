@@ -8,13 +8,14 @@ import pytest
 from netlink_recordings import recordings
 from netlink_twins import expected, found
 from tidegate.data.block import Block, block_of
+from tidegate.data.sampled import Row
 from tidegate.kernel import compile_kernels
 from tidegate.wire.netlink import samples
 from tidegate.wire.netlink.genl import genl_body
 from tidegate.wire.netlink.message import ORDER, attribute, encode_message
 from tidegate.wire.netlink.nflog import NFLOG
-from tidegate.wire.netlink.rows import Row, Told
 from tidegate.wire.netlink.samples import SampleReader
+from tidegate.wire.netlink.told import Told
 
 FAMILY = 34
 

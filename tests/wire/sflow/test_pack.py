@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netlink_strategies import garbage
+from tidegate.data.sampled import Row
 from tidegate.errors import DecodeError
 from tidegate.kernel import I64, compile_kernels
 from tidegate.wire.netlink.message import attribute, attributes
-from tidegate.wire.netlink.rows import Row
 from tidegate.wire.sflow import pack
 from tidegate.wire.sflow.decode import decode_datagram
 from tidegate.wire.sflow.encode import encode_datagram, encode_sample

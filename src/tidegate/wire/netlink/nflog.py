@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import struct
 
+from tidegate.data.sampled import Row
 from tidegate.kernel import I64, U8, inline
 from tidegate.octets import be8, be16, be32, ne16
 from tidegate.wire.netlink.message import attribute
-from tidegate.wire.netlink.rows import Row, Told
+from tidegate.wire.netlink.told import Told
 
 __all__ = ["CONFIG", "NFLOG", "bind_body", "fill_nflog", "unbind_body"]
 

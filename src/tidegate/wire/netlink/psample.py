@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from tidegate.data.sampled import Row
 from tidegate.kernel import I64, U8, inline
 from tidegate.octets import ne16, ne32, ne64
-from tidegate.wire.netlink.rows import Row, Told
+from tidegate.wire.netlink.told import Told
 
 __all__ = ["FAMILY", "GET_GROUP", "MULTICAST_GROUP", "fill_psample"]
 

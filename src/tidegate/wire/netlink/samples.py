@@ -12,11 +12,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from tidegate.data.block import Block
+from tidegate.data.sampled import Packets, Row
 from tidegate.kernel import I64, U8, kernel
 from tidegate.octets import ne16, ne32
 from tidegate.wire.netlink.nflog import NFLOG, fill_nflog
 from tidegate.wire.netlink.psample import fill_psample
-from tidegate.wire.netlink.rows import Packets, Row, Told
+from tidegate.wire.netlink.told import Told
 
 __all__ = ["KERNELS", "SampleReader", "read_samples"]
 

@@ -1,6 +1,6 @@
 """Flow samples from rows into datagrams: the encoder for many packets, of which `encode.py` is the readable twin.
 
-In go sampled packets (`wire/netlink/rows.py`, with the octets that they point to) and what the agent says of each
+In go sampled packets (`data/sampled.py`, with the octets that they point to) and what the agent says of each
 (`Pick`); out come the octets of flow samples, one behind the other in datagrams of bounded size. A header is put
 together of its pieces (a MAC header that stands apart, a VLAN tag that was taken off) and cut to the configured length;
 a sample never goes over two datagrams. Records: sampled_header, then what the row tells besides, in the order of their
@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from tidegate.data.sampled import Row
 from tidegate.kernel import I64, U8, inline, kernel
 from tidegate.octets import be16, be32, copy_octets, ne16, put_be32, put_be64
-from tidegate.wire.netlink.rows import Row
 
 __all__ = ["KERNELS", "Form", "Open", "Pick", "pack_flow_samples"]
 

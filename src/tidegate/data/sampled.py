@@ -1,4 +1,4 @@
-"""Columns of a packet that the kernel sampled, whichever way it told, and what became of its messages."""
+"""Packets that were sampled, whichever way the kernel told of them: a row a packet, that points to its octets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 from tidegate.kernel import I64, U8
 
-__all__ = ["Packets", "Row", "Told"]
+__all__ = ["Packets", "Row"]
 
 
 class Row(IntEnum):
@@ -35,15 +35,6 @@ class Row(IntEnum):
     DATA = 18  # first octet of the packet, and how many there are
     DATA_LENGTH = 19
     LAYER = 20  # of the packet's first octet: 2 a MAC header, 3 a network header
-
-
-class Told(IntEnum):
-    """What became of a message; the names label counters."""
-
-    SAMPLES = 0  # a row
-    OTHER = 1  # of another family, or none about a packet
-    BROKEN = 2  # does not fit what was received, or one of its attributes does not fit it
-    INCOMPLETE = 3  # a sample without group, data, size or rate
 
 
 class Packets(msgspec.Struct, frozen=True, eq=False):
