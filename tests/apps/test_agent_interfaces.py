@@ -116,6 +116,9 @@ def test_what_is_gone_is_known_for_a_minute() -> None:
         shell(f"ip link del {ARRIVES}")
         assert interfaces.follow(5 * SECOND)
         assert known(interfaces, 5 * SECOND + MINUTE - 1) == {1: "lo", here: ARRIVES, there: LEAVES}
+        assert not interfaces.forget(5 * SECOND + MINUTE - 1)
+        assert interfaces.forget(5 * SECOND + MINUTE)
+        assert not interfaces.forget(5 * SECOND + MINUTE)
         assert known(interfaces, 5 * SECOND + MINUTE) == {1: "lo"}
         assert known(interfaces, 5 * SECOND) == {1: "lo"}
 
