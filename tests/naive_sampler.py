@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from tidegate.agent.sampling_kernels import Direction
+from tidegate.agent.sampling_kernels import GroupDirection
 from tidegate.data.sampled import Row
 from tidegate.kernel import I64, U8
 
@@ -64,7 +64,7 @@ class NaiveSampler:
 
     def __init__(self, *, rate_untold: int = 1) -> None:
         self.interfaces: dict[int, int] = {}
-        self.directions: dict[int, Direction] = {}
+        self.directions: dict[int, GroupDirection] = {}
         self._rate_untold = rate_untold
         self._groups: dict[int, _Group] = {}
         self._sources: dict[int, tuple[int, int]] = {}  # pool and drops
@@ -83,8 +83,8 @@ class NaiveSampler:
     def book(self, packet: Packet) -> Booked | None:
         """Enter a packet; None where its group is ignored."""
         group = self._groups.setdefault(packet.group, _Group())
-        direction = self.directions.get(packet.group, Direction.TOLD)
-        if direction is Direction.IGNORED:
+        direction = self.directions.get(packet.group, GroupDirection.TOLD)
+        if direction is GroupDirection.IGNORED:
             group.last = None
             return None
         if packet.sequence is not None:
@@ -126,9 +126,9 @@ def _missing(group: _Group, number: int) -> int:
     return ahead - 1 - settled
 
 
-def _leaves(packet: Packet, direction: Direction) -> bool:
-    if direction is not Direction.TOLD:
-        return direction is Direction.EGRESS
+def _leaves(packet: Packet, direction: GroupDirection) -> bool:
+    if direction is not GroupDirection.TOLD:
+        return direction is GroupDirection.EGRESS
     return bool(packet.output) if packet.egress is None else packet.egress == 1
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.agent.polling import HOST, Polling, Source
+from tidegate.agent.polling import HOST, Polled, Polling
 from tidegate.wire.netlink.link import Link
 
 SECOND = 1_000_000_000
@@ -17,8 +17,8 @@ def eth(index: int, **changes: object) -> Link:
     return Link(index, f"eth{index}", **changes)  # type: ignore[arg-type]
 
 
-def source(index: int) -> Source:
-    return Source(index, f"eth{index}")
+def source(index: int) -> Polled:
+    return Polled(index, f"eth{index}")
 
 
 def polling(links: list[Link], interval_s: int = 30, seed: int = 1) -> Polling:
@@ -27,9 +27,9 @@ def polling(links: list[Link], interval_s: int = 30, seed: int = 1) -> Polling:
     return made
 
 
-def run(made: Polling, start_ns: int, end_ns: int) -> list[tuple[int, Source]]:
+def run(made: Polling, start_ns: int, end_ns: int) -> list[tuple[int, Polled]]:
     """Return when what was due, asking at every deadline."""
-    found: list[tuple[int, Source]] = []
+    found: list[tuple[int, Polled]] = []
     while (due := made.deadline()) is not None and due < end_ns:
         assert due >= start_ns
         sources = made.step(due)
@@ -38,7 +38,7 @@ def run(made: Polling, start_ns: int, end_ns: int) -> list[tuple[int, Source]]:
     return found
 
 
-def times(found: list[tuple[int, Source]], of: Source) -> list[int]:
+def times(found: list[tuple[int, Polled]], of: Polled) -> list[int]:
     return [at for at, one in found if one == of]
 
 
@@ -87,7 +87,7 @@ def test_members_are_polled_with_their_bond_behind_it() -> None:
     for at, _ in (found := run(polling(links), T0, T0 + 90 * SECOND)):
         together = [one for when, one in found if when == at]
         if source(1) in together:
-            assert together == [Source(9, "bond0"), source(1), source(2)]
+            assert together == [Polled(9, "bond0"), source(1), source(2)]
     assert len(times(found, source(1))) == 3
 
 
@@ -115,8 +115,8 @@ def test_an_index_under_another_name_is_another_source() -> None:
     run(made, T0, T0 + 30 * SECOND)
     made.update([Link(1, "lan0")], T0 + 45 * SECOND)
     found = run(made, T0 + 30 * SECOND, T0 + 75 * SECOND)
-    assert {one for _, one in found} == {HOST, Source(1, "lan0")}
-    assert all(at >= T0 + 45 * SECOND for at in times(found, Source(1, "lan0")))
+    assert {one for _, one in found} == {HOST, Polled(1, "lan0")}
+    assert all(at >= T0 + 45 * SECOND for at in times(found, Polled(1, "lan0")))
 
 
 @given(st.integers(0, 2**32), st.integers(1, 29))
@@ -130,7 +130,7 @@ def test_no_source_waits_longer_than_an_interval_when_it_joins_or_leaves_a_bond(
         found += run(made, T0, now)
         made.update(links, now)
     found += run(made, T0, T0 + 200 * SECOND)
-    for one in (source(1), source(2), Source(9, "bond0")):
+    for one in (source(1), source(2), Polled(9, "bond0")):
         at = times(found, one)
         assert max(later - earlier for earlier, later in pairwise(at)) <= 30 * SECOND
 

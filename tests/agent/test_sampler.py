@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from naive_sampler import Booked, NaiveSampler, Packet, packed_rows
 from tidegate.agent import sampling_kernels
 from tidegate.agent.sampler import KnownInterface, Sampler
-from tidegate.agent.sampling_kernels import Direction
+from tidegate.agent.sampling_kernels import GroupDirection
 from tidegate.data.sampled import Row
 from tidegate.kernel import compile_kernels
 from tidegate.wire.sflow.pack import Pick
@@ -86,11 +86,11 @@ def interfaces() -> st.SearchStrategy[Interfaces]:
     return st.dictionaries(st.sampled_from(INDEXES), about, max_size=len(INDEXES))
 
 
-Step = list[Packet] | Interfaces | dict[int, Direction] | tuple[int, int]
+Step = list[Packet] | Interfaces | dict[int, GroupDirection] | tuple[int, int]
 
 
 def steps() -> st.SearchStrategy[list[Step]]:
-    directions = st.dictionaries(st.integers(0, 4), st.sampled_from([*Direction]))
+    directions = st.dictionaries(st.integers(0, 4), st.sampled_from([*GroupDirection]))
     charges = st.tuples(st.integers(0, 4), st.integers(0, 1000))
     batches: st.SearchStrategy[Step] = st.lists(packets(), max_size=10)
     return st.lists(batches | batches | interfaces() | charges | directions.filter(bool), max_size=12)
@@ -106,8 +106,8 @@ def test_samples_are_those_of_the_twin(taken: list[Step]) -> None:
             case tuple():
                 one.charge(*step)
                 twin.charge(*step)
-            case dict() if all(isinstance(value, Direction) for value in step.values()) and step:
-                told = {group: value for group, value in step.items() if isinstance(value, Direction)}
+            case dict() if all(isinstance(value, GroupDirection) for value in step.values()) and step:
+                told = {group: value for group, value in step.items() if isinstance(value, GroupDirection)}
                 one.set_groups(told)
                 twin.directions = told
             case dict():
@@ -275,7 +275,7 @@ def test_each_of_the_two_numbers_is_narrow_by_itself() -> None:
 
 def test_a_group_tells_the_direction_else_the_packet_does() -> None:
     one = sampler(3, 4)
-    one.set_groups({1: Direction.INGRESS, 2: Direction.EGRESS})
+    one.set_groups({1: GroupDirection.INGRESS, 2: GroupDirection.EGRESS})
     told = ((1, 1), (2, 0), (5, None), (5, 0), (5, 1))
     batch = [Packet(group=group, egress=egress, input=3, output=4) for group, egress in told]
     assert [pick["source"] for pick in picks(one, batch)] == [3, 4, 4, 3, 4]
@@ -285,7 +285,7 @@ def test_a_group_tells_the_direction_else_the_packet_does() -> None:
 
 def test_where_only_one_interface_is_known_it_is_the_source() -> None:
     one = sampler(3)
-    one.set_groups({1: Direction.INGRESS, 2: Direction.EGRESS})
+    one.set_groups({1: GroupDirection.INGRESS, 2: GroupDirection.EGRESS})
     batch = [Packet(group=1, output=3), Packet(group=2, input=3), Packet(group=1, input=9, output=9)]
     assert [pick["source"] for pick in picks(one, batch)] == [3, 3, 0]
 
@@ -293,7 +293,7 @@ def test_where_only_one_interface_is_known_it_is_the_source() -> None:
 def test_ignored_groups_give_nothing_and_lose_nothing() -> None:
     one = sampler(3)
     assert drops(one, numbered(0)) == [0]
-    one.set_groups({1: Direction.IGNORED})
+    one.set_groups({1: GroupDirection.IGNORED})
     assert picks(one, numbered(1, 2, 3)) == []
     assert one.statistics()["ignored"] == 3
     one.set_groups({})
@@ -357,7 +357,7 @@ def test_what_is_learnt_is_bounded() -> None:
 def test_more_groups_than_there_is_room_for() -> None:
     """The one that was silent for longest is forgotten; what it lost and has not told is not."""
     one = sampler(3)
-    one.set_groups({1: Direction.INGRESS})
+    one.set_groups({1: GroupDirection.INGRESS})
     for group in range(1, 257):
         picks(one, numbered(0, group=group))
     one.charge(2, 5)  # seen again
@@ -376,7 +376,7 @@ def test_more_groups_than_there_is_room_for() -> None:
 
 def test_a_group_that_there_is_no_room_for() -> None:
     one = sampler(3)
-    one.set_groups(dict.fromkeys(range(1, 258), Direction.INGRESS))
+    one.set_groups(dict.fromkeys(range(1, 258), GroupDirection.INGRESS))
     (pick,) = picks(one, numbered(5, group=999))
     assert (pick["source"], pick["drops"], pick["sequence"]) == (3, 0, 1)
     assert one.statistics()["unnumbered"] == 1

@@ -10,7 +10,7 @@ from frame_lab import ARRIVES, LEAVES, MACS, frame, make_pair, send
 from net_namespace import in_namespace, shell
 from running import until
 from tidegate.agent.discards import Station
-from tidegate.agent.polling import HOST, Source
+from tidegate.agent.polling import HOST, Polled
 from tidegate.apps.agent_interfaces import Interfaces
 from tidegate.io.links import LinkChanges
 from tidegate.wire.sflow.host_counters import HostDescr
@@ -132,12 +132,12 @@ def test_a_number_that_is_used_again_is_the_new_ones() -> None:
         assert interfaces.follow(0)
         assert known(interfaces, 0)[index] == "other"
         assert interfaces.stations()[index].address == interfaces.now[index].address
-        assert interfaces.read(Source(index, ARRIVES)) is None
-        assert interfaces.read(Source(index, "other")) is not None
+        assert interfaces.read(Polled(index, ARRIVES)) is None
+        assert interfaces.read(Polled(index, "other")) is not None
         shell("ip link del other")
         assert interfaces.follow(SECOND)
         assert known(interfaces, SECOND)[index] == "other"
-        assert interfaces.read(Source(index, "other")) is None
+        assert interfaces.read(Polled(index, "other")) is None
 
 
 @in_namespace
@@ -148,8 +148,8 @@ def test_a_new_name_is_the_same_interface() -> None:
         shell(f"ip link set {ARRIVES} down name port1")
         assert interfaces.follow(0)
         assert known(interfaces, 0)[index] == "port1"
-        assert interfaces.read(Source(index, ARRIVES)) is None
-        assert interfaces.read(Source(index, "port1")) is not None
+        assert interfaces.read(Polled(index, ARRIVES)) is None
+        assert interfaces.read(Polled(index, "port1")) is not None
 
 
 @in_namespace
@@ -207,7 +207,7 @@ def test_readings_are_those_of_the_moment() -> None:
         counts = []
         for packets in (3, 4):
             send(LEAVES, [frame(number, 100) for number in range(packets)])
-            reading = interfaces.read(Source(index, ARRIVES))
+            reading = interfaces.read(Polled(index, ARRIVES))
             assert reading is not None
             source, records = reading
             assert source == DataSource(type=0, index=index)
@@ -221,7 +221,7 @@ def test_readings_are_those_of_the_moment() -> None:
 
 
 def _status(interfaces: Interfaces, index: int) -> int | None:
-    reading = interfaces.read(Source(index, ARRIVES))
+    reading = interfaces.read(Polled(index, ARRIVES))
     assert reading is not None
     return next(one.ifStatus for one in reading[1] if isinstance(one, IfCounters))
 

@@ -14,7 +14,7 @@ from tidegate.agent.config import AgentConfig, Source
 from tidegate.agent.datagrams import DatagramForm, Datagrams
 from tidegate.agent.discards import MOST_BESIDE_HEADER, Discards, Station
 from tidegate.agent.sampler import EXPANDED_FROM, KnownInterface, Sampler
-from tidegate.agent.sampling_kernels import Direction
+from tidegate.agent.sampling_kernels import GroupDirection
 from tidegate.data.block import Block
 from tidegate.data.sampled import Packets
 from tidegate.wire.netlink.message import Message
@@ -160,13 +160,13 @@ def _form(config: AgentConfig, agent_address: bytes, *, expanded: bool) -> Datag
     )
 
 
-def _directions(config: AgentConfig, source: Source) -> dict[int, Direction]:
+def _directions(config: AgentConfig, source: Source) -> dict[int, GroupDirection]:
     """Return what groups of psample mean; packets of the other sources tell it themselves."""
     if source is not Source.PSAMPLE:
         return {}
     named = config.psample
     return {
-        **dict.fromkeys(named.ingress_groups, Direction.INGRESS),
-        **dict.fromkeys(named.egress_groups, Direction.EGRESS),
-        **dict.fromkeys(named.ignored_groups, Direction.IGNORED),
+        **dict.fromkeys(named.ingress_groups, GroupDirection.INGRESS),
+        **dict.fromkeys(named.egress_groups, GroupDirection.EGRESS),
+        **dict.fromkeys(named.ignored_groups, GroupDirection.IGNORED),
     }

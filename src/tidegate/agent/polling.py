@@ -15,20 +15,20 @@ import msgspec
 
 from tidegate.wire.netlink.link import AGGREGATES, Link
 
-__all__ = ["HOST", "Polling", "Source"]
+__all__ = ["HOST", "Polled", "Polling"]
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
 
 
-class Source(msgspec.Struct, frozen=True):
+class Polled(msgspec.Struct, frozen=True):
     """What is polled; an index that is used again under another name is another source."""
 
     index: int
     name: str
 
 
-HOST = Source(0, "")  # no interface has this index
+HOST = Polled(0, "")  # no interface has this index
 
 
 class Polling:
@@ -37,8 +37,8 @@ class Polling:
     def __init__(self, interval_ns: int, *, seed: int) -> None:
         self._interval = interval_ns
         self._seed = seed
-        self._due: dict[Source, int] = {}
-        self._groups: list[tuple[Source, ...]] = []
+        self._due: dict[Polled, int] = {}
+        self._groups: list[tuple[Polled, ...]] = []
         self._next: int | None = None
 
     def update(self, links: Iterable[Link], now_ns: int) -> None:
@@ -62,11 +62,11 @@ class Polling:
             self._due[source] = min(due, drawn) if was_on else drawn
         self._plan()
 
-    def step(self, now_ns: int) -> tuple[Source, ...]:
+    def step(self, now_ns: int) -> tuple[Polled, ...]:
         """Return the sources that are due, a bond before its members; times that were missed are left out."""
         if self._next is None or now_ns < self._next:
             return ()
-        found: list[Source] = []
+        found: list[Polled] = []
         for group in self._groups:
             due = min(self._due[source] for source in group)
             if due <= now_ns:
@@ -83,16 +83,16 @@ class Polling:
     def _plan(self) -> None:
         self._next = min(self._due.values(), default=None) if self._interval else None
 
-    def _skew(self, source: Source) -> int:
+    def _skew(self, source: Polled) -> int:
         return _scattered(self._seed + source.index * _GOLDEN) % self._interval if self._interval else 0
 
 
-def _groups(links: Iterable[Link]) -> list[tuple[Source, ...]]:
+def _groups(links: Iterable[Link]) -> list[tuple[Polled, ...]]:
     """Return what is polled together: the host, each bond or team with its members, each other interface."""
     by_index: dict[int, Link] = {link.index: link for link in links}
-    groups: dict[int, list[Source]] = {HOST.index: [HOST]}
+    groups: dict[int, list[Polled]] = {HOST.index: [HOST]}
     for link in sorted(by_index.values(), key=lambda link: (_leader(link, by_index) != link.index, link.index)):
-        groups.setdefault(_leader(link, by_index), []).append(Source(link.index, link.name))
+        groups.setdefault(_leader(link, by_index), []).append(Polled(link.index, link.name))
     return [tuple(group) for group in groups.values()]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from tidegate.agent.sampling_kernels import NONE, SEVERAL, Book, Direction, Group, Kept, account, place_group
+from tidegate.agent.sampling_kernels import NONE, SEVERAL, Book, Group, GroupDirection, Kept, account, place_group
 from tidegate.agent.shedding import Shedding
 from tidegate.data.sampled import Row
 from tidegate.kernel import I64, U8
@@ -57,10 +57,10 @@ class Sampler:
         self._shedding.most = most_samples
         self._rate_untold = rate_untold
 
-    def set_groups(self, directions: Mapping[int, Direction]) -> None:
+    def set_groups(self, directions: Mapping[int, GroupDirection]) -> None:
         """Tell what groups mean; of others each packet tells."""
-        self._groups[:, Group.DIRECTION] = Direction.TOLD
-        ignored = [number for number, direction in directions.items() if direction is Direction.IGNORED]
+        self._groups[:, Group.DIRECTION] = GroupDirection.TOLD
+        ignored = [number for number, direction in directions.items() if direction is GroupDirection.IGNORED]
         self._ignored = np.array(ignored, np.int64)
         for number, direction in directions.items():
             place = self._place(number)

@@ -22,7 +22,7 @@ from tidegate.kernel import I32, I64, U8, U64, inline, kernel
 from tidegate.octets import be16
 from tidegate.wire.sflow.pack import Pick
 
-__all__ = ["KERNELS", "NONE", "SEVERAL", "Book", "Direction", "Group", "Kept", "account", "place_group"]
+__all__ = ["KERNELS", "NONE", "SEVERAL", "Book", "Group", "GroupDirection", "Kept", "account", "place_group"]
 
 
 class Group(IntEnum):
@@ -36,7 +36,7 @@ class Group(IntEnum):
     SEEN = 5  # when it last had a packet, in steps
 
 
-class Direction(IntEnum):
+class GroupDirection(IntEnum):
     """What is known of the packets of a group."""
 
     INGRESS = 0
@@ -71,7 +71,7 @@ class Kept(IntEnum):
 _NUMBER, _LAST, _CREDIT, _PENDING, _DIRECTION, _SEEN = range(6)
 _TYPE, _INDEX, _BOOK_SEQUENCE, _BOOK_POOL, _BOOK_DROPS, _SKIP, _LEAST = range(7)
 _TAKEN, _SHED, _IGNORED, _UNKNOWN, _LOST, _UNNUMBERED = range(6)
-_TOLD, _IGNORE = int(Direction.TOLD), int(Direction.IGNORED)
+_TOLD, _IGNORE = int(GroupDirection.TOLD), int(GroupDirection.IGNORED)
 _R_GROUP, _R_SEQUENCE, _R_INPUT, _R_OUTPUT = int(Row.GROUP), int(Row.SEQUENCE), int(Row.INPUT), int(Row.OUTPUT)
 _R_NARROW, _R_EGRESS, _R_RATE, _R_LENGTH = int(Row.NARROW), int(Row.EGRESS), int(Row.RATE), int(Row.LENGTH)
 _R_PROTOCOL, _R_TAG, _R_DATA = int(Row.PROTOCOL), int(Row.TAG), int(Row.DATA)

@@ -22,8 +22,7 @@ import msgspec
 from tidegate.agent.address import choose_address, is_local, keep, parse_preferences
 from tidegate.agent.config import AgentConfig, Setup, Source
 from tidegate.agent.exporter import Exporter
-from tidegate.agent.polling import Polling
-from tidegate.agent.polling import Source as Polled
+from tidegate.agent.polling import Polled, Polling
 from tidegate.agent.ports import Port, check_rates, known_interfaces, ports_of, unmatched
 from tidegate.agent.sampling_plan import wanted_filters
 from tidegate.apps.agent_discards import DiscardReading

@@ -7,8 +7,7 @@ import msgspec
 from tidegate.agent.discards import Station
 from tidegate.agent.host_counters import host_records
 from tidegate.agent.interface_counters import Lag, interface_records, is_ethernet_port, is_member, total_mode
-from tidegate.agent.polling import HOST
-from tidegate.agent.polling import Source as Polled
+from tidegate.agent.polling import HOST, Polled
 from tidegate.io.host_files import load_host_texts
 from tidegate.io.links import LinkChanges, Links
 from tidegate.wire.netlink.ethtool import LinkMode
