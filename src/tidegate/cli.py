@@ -146,6 +146,10 @@ def agent(  # noqa: PLR0913 - click's options
 
     With --replay: recorded netlink messages to the datagrams that the agent would send.
     """
+    import signal
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to load again
+
     from tidegate.apps.agent_config import AgentFlags, agent_config, replay_kind
     from tidegate.apps.kernels import AGENT_KERNELS
     from tidegate.apps.terminal import compile_with_progress, set_up_log
@@ -353,6 +357,9 @@ def _errors_told() -> Iterator[None]:
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
+        if error.errno in {errno.EMFILE, errno.ENFILE}:
+            click.echo(f"tidegate: {error.strerror}: raise the limit, ulimit -n", err=True)
+            sys.exit(1)
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG}:
             raise
         click.echo(f"tidegate: output cannot be written: {error.strerror}", err=True)

@@ -195,6 +195,8 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ("[flows.x]\nkyes = 'ipsource'", "flows.x: unknown attribute at column 1: ⟶kyes (did you mean keys?)"),
         ("[thresholds.x]\nmetrc = 'a'", "thresholds.x: unknown attribute at column 1: ⟶metrc (did you mean metric?)"),
         ("zzz = 1", "zzz: unknown key; known are agent, bgp,"),
+        ("[agent]\nsource = 'pcap'", "agent.source: 'pcap' is none of auto, psample, nflog, packet, none"),
+        ("[agent]\nsetup = 'ebpf'", "agent.setup: 'ebpf' is none of nothing, tc, nft"),
     ],
 )
 def test_unknown_keys_name_the_nearest(tmp_path: Path, text: str, said: str) -> None:

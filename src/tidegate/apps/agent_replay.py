@@ -157,7 +157,11 @@ def describe_replayed(result: ReplayedAgent) -> str:
     messages = ", ".join(f"{count} {name}" for name, count in result.messages.items() if count) or "nothing"
     lost = result.statistics["packets_lost"] + result.statistics["discards_suppressed_or_lost"]
     line = f"{messages}; {result.statistics['samples']} samples in {result.datagrams} datagrams, {lost} drops"
-    return f"{line}; {result.damage}" if result.damage else line
+    if result.damage:
+        return f"{line}; {result.damage}"
+    if not (result.messages.get("samples") or result.messages.get("alerts")):
+        return f"{line}; no message is about a packet: is it a recording of another --source?"
+    return line
 
 
 def _endpoints(config: AgentConfig, agent_address: bytes) -> tuple[Endpoint, Endpoint]:

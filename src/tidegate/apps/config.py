@@ -220,7 +220,18 @@ def _named(error: msgspec.ValidationError) -> ConfigError:
     for theirs, ours in _TYPES.items():
         reason = reason.replace(f"`{theirs}`", ours)
     key = re.sub(r"\[(\d+)\]", lambda found: f".{int(found[1]) + 1}", path.rstrip("`")).lstrip(".")
+    wrong = re.fullmatch(r"Invalid enum value (.*)", reason)
+    if wrong is not None:
+        return ConfigError(key, f"{wrong[1]} is none of {', '.join(_choices(key))}")
     return ConfigError(key, reason[:1].lower() + reason[1:])
+
+
+def _choices(key: str) -> list[str]:
+    """Return what may stand at a key whose values are an enumeration."""
+    kind: Any = Config
+    for name in key.split("."):
+        kind = next(field.type for field in msgspec.structs.fields(kind) if field.encode_name == name)
+    return [str(member.value) or "nothing" for member in kind]
 
 
 def _check_texts(config: Config) -> None:
