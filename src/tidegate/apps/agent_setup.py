@@ -20,6 +20,7 @@ from tidegate.wire.netlink.tc_change import format_change
 __all__ = ["KernelSetup", "clean_up"]
 
 _LOG = logging.getLogger(__name__)
+_LIST = f"list table netdev {TABLE}\n"
 _FLAGS = {
     Placement.ANY: FilterFlags.NONE,
     Placement.HARDWARE: FilterFlags.SKIP_SW,
@@ -38,15 +39,19 @@ class KernelSetup:
         self._works = False
 
     def warn_of_leftovers(self) -> None:
-        """Say so where an agent before left filters that this one has no use for."""
-        if self._setup is Setup.TC:
-            return
+        """Say so where an agent before left filters or rules that this one has no use for."""
+        left = []
         with contextlib.suppress(SourceError):
-            left = [one for one in read_tc(self._route).filters if is_ours(one)]
-            if left:
-                _LOG.warning(
-                    "%d tc filters of an agent that ended without removing them: tidegate agent --clean-up", len(left)
-                )
+            if self._setup is not Setup.TC and any(is_ours(one) for one in read_tc(self._route).filters):
+                left.append("tc filters")
+        with contextlib.suppress(SourceError):  # there are none, or no nft
+            if self._setup is not Setup.NFT:
+                run_nft(_LIST)
+                left.append("log rules")
+        if left:
+            _LOG.warning(
+                "%s of another agent, or of one that was killed: tidegate agent --clean-up", " and ".join(left)
+            )
 
     def update(self, config: AgentConfig, ports: Sequence[Port]) -> None:
         """Make the kernel sample these interfaces; `SourceError` where it never could."""
@@ -61,7 +66,7 @@ class KernelSetup:
             self._update_tc(config, ports)
         elif self._setup is Setup.NFT and self._rules:
             try:
-                run_nft(f"list table netdev {TABLE}\n")
+                run_nft(_LIST)
             except SourceError:
                 _LOG.warning("the table of our log rules was gone, and is installed again")
                 run_nft(format_rules(self._rules))
