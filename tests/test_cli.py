@@ -672,16 +672,22 @@ def test_a_second_agent_that_cannot_start_leaves_the_rules_of_the_first() -> Non
     assert shell("nft list ruleset") == ""
 
 
+def cleaned_up() -> str:
+    done = tidegate("agent", "--clean-up")
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
 @needs_nft
 @in_namespace
 def test_what_a_killed_agent_left_is_cleaned_up() -> None:
     make_pair()
-    assert printed("agent", "--clean-up") == "nothing was left\n"
+    assert cleaned_up() == "nothing was left\n"
     with running_agent(*agent_words("--print", "--setup", "nft", "--interface", "v0")) as program:
         program.said_of("(sampling v0)")
         program.process.kill()
         program.process.wait()
     assert "tidegate_agent" in shell("nft list tables")
-    assert printed("agent", "--clean-up") == "nft delete table netdev tidegate_agent\n"
+    assert cleaned_up() == "nft delete table netdev tidegate_agent\n"
     assert shell("nft list tables") == ""
-    assert printed("agent", "--clean-up") == "nothing was left\n"
+    assert cleaned_up() == "nothing was left\n"

@@ -260,6 +260,17 @@ def test_a_change_keeps_the_socket_and_what_waits() -> None:
 
 
 @in_namespace
+def test_after_a_pause_what_waits_is_read_and_no_more_comes() -> None:
+    make_pair()
+    with opened() as source:
+        send(LEAVES, [frame(number) for number in range(5)])
+        source.pause()
+        send(LEAVES, [frame(number) for number in range(5, 10)])
+        assert [one.number for one in take_all(source)] == list(range(5))
+        assert source.lost() == 0
+
+
+@in_namespace
 def test_a_change_of_leaving_packets_leaves_arriving_ones_out() -> None:
     make_pair()
     with opened(ingress=False, egress=True) as source:

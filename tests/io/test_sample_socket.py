@@ -173,6 +173,21 @@ def test_numbers_tell_exactly_what_a_full_buffer_cost() -> None:
 
 @needs_nft
 @in_namespace
+def test_after_a_pause_what_waits_is_read_and_no_more_comes() -> None:
+    make_pair()
+    log_to(5)
+    with joined(5) as source:
+        send(LEAVES, [frame(number) for number in range(70)])  # some of them are held back
+        source.pause()
+        send(LEAVES, [frame(number) for number in range(70, 100)])
+        assert [row[Row.DATA] for row in read_all(source)] == list(range(70))
+        with joined(5):  # it is free
+            source.pause()
+        assert source.overflows == 0
+
+
+@needs_nft
+@in_namespace
 def test_a_group_is_one_programs_until_it_closes() -> None:
     make_pair()
     log_to(5)
@@ -229,11 +244,14 @@ def test_samples_of_psample_are_read() -> None:
     source = opener(MULTICAST)(SystemClock())
     with kernel(MULTICAST) as emit:
         emit(600)  # more than a batch
-        found = [row for one in (source.read(), source.read(), source.read()) for row in rows(one)]
+        found = read_all(source)
+        emit(3)
+        source.pause()
+        emit(4)
+        assert [row[Row.SEQUENCE] for row in read_all(source)] == [600, 601, 602]
     assert [row[Row.SEQUENCE] for row in found] == list(range(600))
     assert {(row[Row.GROUP], row[Row.RATE], row[Row.INPUT]) for row in found} == {(GROUP, RATE, INTERFACE)}
-    assert source.read() == []
-    assert source.told() == {"samples": 600, "other": 0, "broken": 0, "incomplete": 0, "overflows": 0}
+    assert source.told() == {"samples": 603, "other": 0, "broken": 0, "incomplete": 0, "overflows": 0}
     source.close()
     with pytest.raises(OSError, match="Bad file descriptor"):
         source.read()
