@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.agent.address import choose_address, keep, parse_preferences
+from tidegate.agent.address import choose_address, is_local, keep, parse_preferences
 from tidegate.errors import ConfigError
 from tidegate.wire.netlink.ifaddr import AddressFlags, InterfaceAddress
 from tidegate.wire.netlink.link import Link
@@ -144,3 +144,22 @@ def test_the_chosen_one_stays_as_long_as_it_is_there() -> None:
     assert keep(current, [on("192.0.2.1"), on("10.0.0.1", 5)])
     assert not keep(current, [on("192.0.2.1")])
     assert not keep(b"", [on("192.0.2.1")])
+
+
+@pytest.mark.parametrize(
+    ("text", "local"),
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("169.254.7.7", True),
+        ("fe80::1", True),
+        ("febf::1", True),
+        ("192.0.2.1", False),
+        ("10.0.0.1", False),
+        ("fd00::1", False),
+        ("fec0::1", False),
+        ("2001:db8::1", False),
+    ],
+)
+def test_what_means_nothing_to_other_networks(text: str, *, local: bool) -> None:
+    assert is_local(ipaddress.ip_address(text).packed) == local

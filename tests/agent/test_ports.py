@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tidegate.agent.config import AgentConfig
-from tidegate.agent.ports import Port, check_rates, known_interfaces, layer_of, ports_of, sampling_rate
+from tidegate.agent.ports import Port, check_rates, known_interfaces, layer_of, ports_of, sampling_rate, unmatched
 from tidegate.agent.sampler import KnownInterface
 from tidegate.errors import ConfigError
 from tidegate.wire.netlink.link import Link, LinkFlags
@@ -49,6 +49,20 @@ def test_named_interfaces_are_sampled_whatever_they_are() -> None:
     assert names(AgentConfig(interfaces=("br0", "lo"))) == ["lo", "br0"]
     assert names(AgentConfig(interfaces=("eth*",))) == ["eth0", "eth0.100"]  # eth1 is down
     assert names(AgentConfig(interfaces=("ETH0", "nothing"))) == []
+
+
+@pytest.mark.parametrize(
+    ("told", "wanted"),
+    [
+        ((), ()),
+        (("eth0", "br0", "lo"), ()),
+        (("eth*",), ()),
+        (("eth1",), ("eth1",)),  # it is down
+        (("nothing*", "eth0", "ETH0"), ("nothing*", "ETH0")),
+    ],
+)
+def test_names_that_fit_no_interface_that_is_up(told: tuple[str, ...], wanted: tuple[str, ...]) -> None:
+    assert unmatched(LINKS, AgentConfig(interfaces=told)) == wanted
 
 
 def test_a_rate_of_0_is_none() -> None:

@@ -205,6 +205,32 @@ def test_numbers_go_on_from_batch_to_batch() -> None:
     assert [drops(one, numbered(number)) for number in (1, 2, 5, 6)] == [[0], [0], [2], [2]]
 
 
+def test_numbers_that_start_anew_after_a_restart_are_neither_late_nor_lost() -> None:
+    one = sampler(3)
+    assert drops(one, numbered(1000, 1002, 1001)) == [0, 1, 1]  # one is late
+    one.forget_numbers()
+    assert drops(one, numbered(950, 951, 953)) == [1, 1, 2]  # 52 behind; the credit of before is gone, too
+    one.forget_numbers()
+    assert drops(one, numbered(5000, 5001)) == [2, 2]
+    assert one.statistics()["lost"] == 2
+
+
+def test_what_was_lost_and_not_told_yet_outlives_a_restart() -> None:
+    one = sampler(3)
+    assert drops(one, numbered(1)) == [0]
+    one.charge(1, 5)
+    one.forget_numbers()
+    assert drops(one, numbered(0, 1)) == [5, 5]
+
+
+def test_numbers_of_all_groups_are_forgotten_at_a_restart() -> None:
+    one = sampler(3, 4)
+    picks(one, [*numbered(40, group=1), *numbered(60, group=2, taken_in=4)])
+    one.forget_numbers()
+    found = picks(one, [*numbered(0, 2, group=1), *numbered(0, 1, group=2, taken_in=4)])
+    assert [(pick["source"], pick["drops"]) for pick in found] == [(3, 0), (3, 1), (4, 0), (4, 0)]
+
+
 def test_packets_without_numbers_lose_nothing() -> None:
     one = sampler(3)
     assert drops(one, [Packet(input=3, sequence=number) for number in (1, None, None, 2, 4)]) == [0, 0, 0, 0, 1]
@@ -465,6 +491,20 @@ def test_load_makes_packets_stand_for_others() -> None:
     assert one.every == 100
     assert taken < 4 * 1000 + 6 * 1000  # the first twentieth of a second is not known to be a flood
     assert abs(stated - seen) < 3.3 * math.sqrt(seen * 100 / 3) + 100
+
+
+def test_packets_of_ignored_groups_are_no_load() -> None:
+    one = sampler(3, most_samples=1000)
+    one.set_groups({1: GroupDirection.INGRESS, 8: GroupDirection.IGNORED, 9: GroupDirection.IGNORED})
+    flood = [Packet(group=8, input=3), Packet(group=9, input=3)] * 1000
+    for step in range(300):  # 200 000 a second of them, and 500 of the others
+        found = picks(one, [*flood, *[Packet(group=1, input=3)] * 5], step * SECOND // 100)
+        assert (len(found), one.every) == (5, 1)
+    assert one.statistics()["ignored"] == 600_000
+    one.set_groups({1: GroupDirection.INGRESS})
+    for step in range(300, 320):
+        picks(one, flood, step * SECOND // 100)
+    assert one.every > 100  # now they are
 
 
 def test_nothing_comes_of_nothing() -> None:
