@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from frame_lab import ARRIVES, LEAVES, make_pair
+from net_namespace import in_namespace, shell
 from running import prepare
-from tidegate.agent.config import AgentConfig, CollectorConfig, NflogConfig, PsampleConfig, Source
+from tidegate.agent.config import AgentConfig, CollectorConfig, DiscardsConfig, NflogConfig, PsampleConfig, Source
 from tidegate.apps.agent import Agent
 from tidegate.errors import ConfigError, TidegateError
 from tidegate.io.clock import SystemClock
+from tidegate.io.netlink import GENERIC, Netlink, find_family
+from tidegate.wire.netlink import dropmon
 from tidegate.wire.sflow.decode import decode_datagram
 from tidegate.wire.sflow.samples import CountersSample, Datagram, FlowSample
 from usersock import GROUP, INTERFACE, RATE, kernel, opener
 
 LIMIT_S = 20.0
 ADDRESS = "192.0.2.1"
+ELSEWHERE = CollectorConfig(address="127.0.0.1", port=6399)  # nobody's, in a namespace of its own
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="netlink multicast needs root")
 
 
@@ -83,6 +89,13 @@ def listen() -> Iterator[Listen]:
 @asynccontextmanager
 async def running(config: AgentConfig, multicast: int, *, buffer: int = 8 << 20) -> AsyncIterator[Agent]:
     agent = Agent(config, SystemClock(), open_psample=opener(multicast, buffer=buffer))
+    with agent.run():
+        yield agent
+
+
+@contextmanager
+def started(config: AgentConfig) -> Iterator[Agent]:
+    agent = Agent(config, SystemClock())
     with agent.run():
         yield agent
 
@@ -251,6 +264,55 @@ def test_what_waits_at_the_socket_is_read_at_the_end(multicast: int, listen: Lis
 
 
 @needs_root
+def test_more_than_a_look_takes_is_read_at_the_end(multicast: int, listen: Listen, tmp_path: Path) -> None:
+    collector = listen()
+    status = tmp_path / "status.json"
+    config = msgspec.structs.replace(_config(collector), status_file=str(status), datagram_octets=8192)
+
+    async def check() -> None:
+        async with running(config, multicast, buffer=64 << 20):
+            with kernel(multicast) as send:
+                send(12_000)
+
+    asyncio.run(check())
+    told = json.loads(status.read_text())
+    assert told["sources"]["psample"]["overflows"] == 0
+    assert (told["counts"]["packets_taken"], told["counts"]["packets_lost"]) == (12_000, 0)
+    assert [one.sequence_number for one in collector.flows()] == list(range(1, 12_001))
+
+
+@needs_root
+def test_more_than_the_buffer_holds_is_taken_or_told_as_lost_at_the_end(
+    multicast: int, listen: Listen, tmp_path: Path
+) -> None:
+    collector = listen()
+    status = tmp_path / "status.json"
+    config = msgspec.structs.replace(_config(collector), status_file=str(status), datagram_octets=8192)
+
+    async def check() -> int:
+        async with running(config, multicast) as agent:
+            with kernel(multicast) as send:
+                send(12_000)
+                extra = 0
+
+                def is_loss_told() -> bool:
+                    nonlocal extra
+                    send(1)
+                    extra += 1
+                    return agent.status().counts["packets_lost"] > 0
+
+                await until(is_loss_told)
+                return 12_000 + extra
+
+    sent = asyncio.run(check())
+    told = json.loads(status.read_text())
+    flows = collector.flows()
+    assert told["sources"]["psample"]["overflows"] >= 1
+    assert told["counts"]["packets_taken"] + told["counts"]["packets_lost"] == sent
+    assert len(flows) + flows[-1].drops == sent
+
+
+@needs_root
 def test_what_a_full_socket_holds_is_read_at_the_end_and_its_counts_are_told(
     multicast: int, listen: Listen, tmp_path: Path
 ) -> None:
@@ -277,13 +339,15 @@ def test_counters_of_host_and_interfaces_come_within_the_interval(
     status = tmp_path / "status.json"
     config = msgspec.structs.replace(_config(collector), polling_s=1, status_file=str(status))
 
+    wanted = {(2, 1), *((0, index) for index, name in socket.if_nameindex() if name != "lo")}
+
     def sources() -> set[tuple[int, int]]:
         samples = (sample for one in collector.read() for sample in one.samples)
         return {(one.source_id.type, one.source_id.index) for one in samples if isinstance(one, CountersSample)}
 
     async def check() -> None:
         async with running(config, multicast):
-            await until(lambda: (2, 1) in sources())
+            await until(lambda: wanted <= sources())
 
     asyncio.run(check())
     told = json.loads(status.read_text())
@@ -311,17 +375,174 @@ def test_what_cannot_start_says_why(config: AgentConfig, words: str) -> None:
     assert str(raised.value).startswith(words)
 
 
+WRONG: list[tuple[str, dict[str, Any]]] = [
+    ("agent.sampling_by_speed.fast: is no speed", {"sampling_by_speed": {"fast": 1}}),
+    ("agent.address_prefixes: ", {"address_prefixes": ("here",)}),
+    ("agent.address: ", {"address": "no such thing"}),
+]
+
+
 @needs_root
-def test_a_wrong_configuration_at_a_reload_changes_nothing(multicast: int, listen: Listen) -> None:
-    collector = listen()
+@pytest.mark.parametrize(("words", "wrong"), WRONG)
+def test_a_wrong_configuration_at_a_reload_changes_nothing(
+    words: str, wrong: dict[str, Any], multicast: int, listen: Listen
+) -> None:
+    collector, other = listen(), listen()
+    config = msgspec.structs.replace(_config(collector), polling_s=0, sub_agent=7)
+    fresh = {"collectors": (other.config,), "address": "192.0.2.9", "sub_agent": 8, "most_samples": 1, **wrong}
 
     async def check() -> None:
-        async with running(_config(collector), multicast) as agent:
-            with pytest.raises(ConfigError):
-                agent.reload(msgspec.structs.replace(_config(collector), sampling_by_speed={"fast": 1}))
+        async with running(config, multicast) as agent:
+            before = settings(agent)
+            with pytest.raises(ConfigError) as raised:
+                agent.reload(msgspec.structs.replace(config, **fresh))
+            assert str(raised.value).startswith(words)
+            assert settings(agent) == before
             with kernel(multicast) as send:
-                send(1)
-                await until(lambda: len(collector.flows()) == 1)
+                send(50)
+                await until(lambda: len(collector.flows()) == 50)
 
     asyncio.run(check())
+    assert {(one.agent_address, one.sub_agent_id) for one in collector.datagrams} == {(bytes([192, 0, 2, 1]), 7)}
+    assert other.read() == []
     assert collector.flows()[0].input.value in {INTERFACE, 0}
+
+
+@in_namespace
+def test_rates_and_sockets_stay_at_a_reload_that_is_wrong() -> None:
+    make_pair()
+    config = AgentConfig(address=ADDRESS, source=Source.PACKET, sampling=400, collectors=(ELSEWHERE,))
+
+    async def check() -> None:
+        with started(config) as agent:
+            before = settings(agent)
+            assert before["interfaces"] == {ARRIVES: 400, LEAVES: 400}
+            for words, wrong in WRONG:
+                fresh: dict[str, Any] = {"sampling": 7, "address": "192.0.2.9", "collectors": (), **wrong}
+                with pytest.raises(ConfigError) as raised:
+                    agent.reload(msgspec.structs.replace(config, **fresh))
+                assert str(raised.value).startswith(words)
+                assert settings(agent) == before
+            agent.reload(msgspec.structs.replace(config, sampling=7, address="192.0.2.9", collectors=()))
+            after = {"agent_address": "192.0.2.9", "interfaces": {ARRIVES: 7, LEAVES: 7}, "collectors": []}
+            assert settings(agent) == {**before, **after}
+
+    asyncio.run(check())
+
+
+@in_namespace
+def test_a_reload_without_groups_of_nflog_changes_nothing() -> None:
+    make_pair()
+    collectors = (ELSEWHERE,)
+    named = AgentConfig(address=ADDRESS, source=Source.NFLOG, nflog=NflogConfig(groups=(77,)), collectors=collectors)
+
+    async def check(config: AgentConfig) -> None:
+        with started(config) as agent:
+            before = settings(agent)
+            assert before["source"] == "nflog"
+            with pytest.raises(ConfigError, match=r"^agent\.nflog\.groups: name the groups"):
+                agent.reload(msgspec.structs.replace(config, nflog=NflogConfig(), address="192.0.2.9", collectors=()))
+            assert settings(agent) == before
+
+    asyncio.run(check(named))
+    asyncio.run(check(msgspec.structs.replace(named, source=Source.AUTO)))
+
+
+@needs_root
+def test_what_the_machine_cannot_do_is_told_once_at_a_reload_and_the_rest_done(
+    multicast: int, listen: Listen, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Netlink(GENERIC) as generic:
+        if find_family(generic, dropmon.FAMILY):
+            pytest.skip("this kernel has a drop monitor")
+    first, second = listen(), listen()
+    fresh = msgspec.structs.replace(
+        _config(second), address="192.0.2.9", polling_s=1, discards=DiscardsConfig(enabled=True)
+    )
+    problem = "drop_monitor: the kernel does not have it: load the module with `modprobe drop_monitor`"
+
+    async def check() -> None:
+        async with running(_config(first), multicast) as agent:
+            with kernel(multicast) as send:
+                send(5)
+                await until(lambda: len(first.flows()) == 5)
+                for _ in range(3):
+                    agent.reload(fresh)
+                    assert agent.status().problems == {"drop monitor": problem}
+                assert agent.status().agent_address == "192.0.2.9"
+                assert [one.target for one in agent.status().collectors] == [_target(second)]
+                send(5)
+                await until(lambda: len(second.flows()) == 5)
+                await until(
+                    lambda: any(isinstance(one, CountersSample) for each in second.read() for one in each.samples)
+                )
+                agent.reload(_config(second))
+                assert agent.status().problems == {}
+                send(1)
+                await until(lambda: len(second.flows()) == 6)
+
+    asyncio.run(check())
+    assert {one.agent_address for one in second.datagrams} >= {bytes([192, 0, 2, 9])}
+    assert [one.getMessage() for one in caplog.records if one.levelno >= logging.ERROR] == [problem]
+
+
+def settings(agent: Agent) -> dict[str, object]:
+    """Return what a reload may change, as far as it shows."""
+    status = agent.status()
+    return {
+        "agent_address": status.agent_address,
+        "source": status.source,
+        "interfaces": status.interfaces,
+        "collectors": [one.target for one in status.collectors],
+        "problems": status.problems,
+        "ports": [port.name for port in agent.ports],
+    }
+
+
+def _target(collector: Collector) -> str:
+    return f"127.0.0.1:{collector.config.port}"
+
+
+# The agent address.
+
+
+@in_namespace
+def test_an_address_that_others_reach_takes_the_place_of_a_local_one_and_stays(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    make_pair()
+    shell(f"ip addr add fe80::7/64 dev {ARRIVES} nodad")
+    config = AgentConfig(source=Source.NONE, polling_s=0)
+
+    async def check() -> None:
+        with started(config) as agent:
+
+            async def comes(text: str) -> None:
+                await until(lambda: agent.status().agent_address == text)
+
+            async def stays(text: str) -> None:
+                """Wait for a change behind those before to be told: by then they were."""
+                shell("ip link add last type bridge")
+                await until(lambda: "last" in agent.names().values())
+                shell("ip link del last")
+                assert agent.status().agent_address == text
+
+            await comes("fe80::7")
+            shell(f"ip addr add 169.254.3.4/16 dev {ARRIVES}")
+            await stays("fe80::7")
+            shell(f"ip addr add 192.0.2.7/24 dev {ARRIVES}")
+            await comes("192.0.2.7")
+            shell(f"ip addr add 198.51.100.7/24 dev {LEAVES}")
+            await stays("192.0.2.7")  # whatever comes
+            shell(f"ip addr del 198.51.100.7/24 dev {LEAVES}; ip addr del 192.0.2.7/24 dev {ARRIVES}")
+            await stays("192.0.2.7")  # only local ones are left
+            shell(f"ip addr add 192.0.2.7/24 dev {ARRIVES}")
+            await stays("192.0.2.7")
+            shell(f"ip addr del 192.0.2.7/24 dev {ARRIVES}; ip addr add 198.51.100.7/24 dev {LEAVES}")
+            await comes("198.51.100.7")
+
+    asyncio.run(check())
+    assert [one.getMessage() for one in caplog.records if "agent address" in one.getMessage()] == [
+        "the agent address changes from fe80::7 to 192.0.2.7",
+        "the agent address changes from 192.0.2.7 to 198.51.100.7",
+    ]

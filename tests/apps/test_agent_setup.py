@@ -156,11 +156,13 @@ def test_rules_that_others_flushed_are_installed_again_and_that_is_told(caplog: 
         setup.check(NFT, [port(ARRIVES)])
         assert table() == before
         assert messages(caplog) == []
-        shell("nft flush ruleset")
-        setup.check(NFT, [port(ARRIVES)])
-        assert "N=400 " in table()
-        setup.check(NFT, [port(ARRIVES)])
-        assert messages(caplog) == ["the table of our log rules was gone, and is installed again"]
+        for command in ("flush ruleset", f"delete table netdev {TABLE}"):
+            caplog.clear()
+            shell(f"nft {command}")
+            setup.check(NFT, [port(ARRIVES)])
+            assert "N=400 " in table()
+            setup.check(NFT, [port(ARRIVES)])
+            assert messages(caplog) == ["the table of our log rules was gone, and is installed again"]
         setup.update(NFT, [])
         setup.check(NFT, [])
         assert table() == ""

@@ -137,7 +137,7 @@ class Agent:
         if (config.source, config.setup) != (self._config.source, self._config.setup):
             _LOG.warning("where packets come from changes at the next start only")
             config = msgspec.structs.replace(config, source=self._config.source, setup=self._config.setup)
-        _check(config)
+        _check(config, self._sources.source)
         self._config = config
         now_ns = self._clock.monotonic_ns()
         self._try("agent address", self._choose_address)
@@ -152,7 +152,7 @@ class Agent:
 
     def _start(self) -> None:
         config = self._config
-        _check(config)
+        _check(config, chosen_source(config, has_samplers=lambda: False))
         self._loop = asyncio.get_running_loop()
         self._interfaces = Interfaces()
         self._stack.callback(self._interfaces.close)
@@ -389,14 +389,14 @@ async def _reload(agent: Agent, load: Callable[[], AgentConfig], wanted: asyncio
             _LOG.info("the configuration was loaded again: %s", "; ".join(agent.describe()))
 
 
-def _check(config: AgentConfig) -> None:
-    """Refuse what cannot be meant; `ConfigError`."""
+def _check(config: AgentConfig, source: Source) -> None:
+    """Refuse what cannot be meant where packets come from this source; `ConfigError`."""
     check_rates(config)
     parse_preferences(config.address_prefixes)
     if config.setup is Setup.TC:
         wanted_filters(0, "", rate=1, config=config)
     choose_address(config.address, (), ())
-    if chosen_source(config, has_samplers=lambda: False) is Source.NFLOG:
+    if source is Source.NFLOG:
         nflog_groups(config)
 
 
