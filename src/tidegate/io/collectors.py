@@ -69,6 +69,11 @@ class CollectorSocket:
         self.datagrams = self.octets = self.dropped = 0
         self.problem = ""
 
+    @property
+    def is_looked_up(self) -> bool:
+        """Whether its name is with a name server just now; that is no news to anybody."""
+        return self._lookup is not None
+
     def send(self, blocks: Sequence[Block]) -> None:
         """Send what can be sent now."""
         for block in blocks:
@@ -138,6 +143,7 @@ class Collectors:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._sockets: list[CollectorSocket] = []
+        self._told: dict[Target, str] = {}
 
     def update(self, targets: Iterable[Target]) -> None:
         """Send to these from now on; sockets and counts of those that stay go on."""
@@ -147,14 +153,15 @@ class Collectors:
             for target in dict.fromkeys(targets)
         ]
         for one in before.values():
+            self._told.pop(one.target, None)
             one.close()
 
     def send(self, blocks: Sequence[Block]) -> None:
         """Send datagrams to each."""
         for one in self._sockets:
-            before = one.problem
             one.send(blocks)
-            if one.problem != before:
+            if one.problem != self._told.get(one.target, "") and not one.is_looked_up:
+                self._told[one.target] = one.problem
                 _LOG.warning("collector %s: %s", one.target, one.problem or "reachable again")
 
     def statistics(self) -> list[CollectorStatistics]:
