@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
+from tidegate.agent.interface_kinds import kind_of
 from tidegate.wire.netlink.link import Link, LinkFlags, Stats
 from tidegate.wire.procfs import (
     HostTexts,
@@ -68,8 +69,6 @@ _SPELLED = {
     "icmpOutParamProbs": "OutParmProbs",
     "tcpInCsumErrs": "InCsumErrors",
 }
-_PORT_KINDS = {"", "dsa", "wlan", "wwan", "ipoib"}  # what hardware brings; all other kinds are made of something
-_CONTAINER_KINDS = {"veth", "macvlan", "ipvlan", "macvtap", "netkit"}  # ends in another namespace
 
 
 def host_records(texts: HostTexts, links: Sequence[Link]) -> tuple[msgspec.Struct, ...]:
@@ -96,10 +95,10 @@ def host_ports(links: Iterable[Link]) -> tuple[Link, ...]:
     machines, containers). Where there is none, as in a container, it is what leads out of the namespace.
     """
     here = {link.index: link for link in links if not link.flags & LinkFlags.LOOPBACK and not link.lower}
-    ports = {index: link for index, link in here.items() if link.kind in _PORT_KINDS}
+    ports = {index: link for index, link in here.items() if kind_of(link.kind).is_hardware}
     # Some adapters are two in one, of which the upper counts for both: a virtual function below hv_netvsc.
     found = tuple(link for link in ports.values() if link.master not in ports)
-    return found or tuple(link for link in here.values() if link.kind in _CONTAINER_KINDS)
+    return found or tuple(link for link in here.values() if kind_of(link.kind).leads_out)
 
 
 def _made(maker: Callable[[], msgspec.Struct | None]) -> msgspec.Struct | None:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from tidegate.agent.interface_kinds import Nature, kind_of
 from tidegate.wire.netlink.ethtool import Duplex, EthernetStats, LinkMode
 from tidegate.wire.netlink.link import AGGREGATES, BondInfo, BondMember, LacpCounters, Link, LinkFlags, Stats
 from tidegate.wire.sflow.interface_counters import EthernetCounters, IfCounters, LagPortStats, PortName
@@ -26,20 +27,7 @@ _LONG = 0xFFFFFFFFFFFFFFFF
 _COUNTERS = IfCounters.__struct_fields__[5:-1]
 _UNTOLD = {name: _LONG if name.endswith("Octets") else _WORD for name in _COUNTERS}
 _NO_MAC = bytes(6)
-_OTHER, _ETHERNET, _PPP, _LOOPBACK, _VIRTUAL, _WIRELESS, _TUNNEL, _VLAN = 1, 6, 23, 24, 53, 71, 131, 135
-_AGGREGATE, _INFINIBAND, _BRIDGE, _MACSEC = 161, 199, 209, 231
-# By the kind of a virtual interface, before its ARPHRD type.
-_BY_KIND = {
-    "bond": _AGGREGATE,
-    "team": _AGGREGATE,
-    "bridge": _BRIDGE,
-    "vlan": _VLAN,
-    "macsec": _MACSEC,
-    "wlan": _WIRELESS,
-    **dict.fromkeys(("dummy", "ifb", "nlmon", "vrf", "openvswitch", "netdevsim"), _VIRTUAL),
-    **dict.fromkeys(("vxlan", "geneve", "gretap", "ip6gretap", "erspan", "ip6erspan"), _TUNNEL),
-    **dict.fromkeys(("wireguard", "xfrm", "vti", "vti6", "gtp", "bareudp", "amt", "l2tp_eth"), _TUNNEL),
-}
+_OTHER, _ETHERNET, _PPP, _LOOPBACK, _WIRELESS, _TUNNEL, _INFINIBAND = 1, 6, 23, 24, 71, 131, 199  # ifType
 # By ARPHRD (linux/if_arp.h): RAWIP and NONE are tunnels into programs (tun) and modems.
 _BY_TYPE = {
     1: _ETHERNET,
@@ -67,7 +55,6 @@ _ETHERNET_FIELDS = (
 )
 _OPERSTATE_UP = 6  # IF_OPER_UP
 _LACP = 4  # BOND_MODE_8023AD
-_PORT_KINDS = {"", "dsa"}  # drivers of hardware and of paravirtual adapters name no kind
 
 
 class Lag(msgspec.Struct, frozen=True):
@@ -92,7 +79,7 @@ def interface_records(
 
 def is_ethernet_port(link: Link) -> bool:
     """Tell whether an interface is the end of an Ethernet cable, as far as this machine can see."""
-    return link.type == 1 and link.kind in _PORT_KINDS
+    return link.type == 1 and kind_of(link.kind).nature is Nature.PORT
 
 
 def is_member(link: Link) -> bool:
@@ -102,7 +89,7 @@ def is_member(link: Link) -> bool:
 
 def if_type(link: Link) -> int:
     """Return IANA's number for what an interface is."""
-    return _BY_KIND.get(link.kind) or _BY_TYPE.get(link.type, _OTHER)
+    return kind_of(link.kind).if_type or _BY_TYPE.get(link.type, _OTHER)
 
 
 def total_mode(members: Iterable[Link], modes: Mapping[int, LinkMode]) -> LinkMode:

@@ -16,6 +16,7 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from tidegate.agent.config import AgentConfig
+from tidegate.agent.interface_kinds import kind_of
 from tidegate.agent.sampler import KnownInterface
 from tidegate.errors import ConfigError
 from tidegate.wire.netlink.link import Link, LinkFlags
@@ -26,11 +27,6 @@ _LEAST_BY_SPEED = 100
 _GREATEST_RATE = 0xFFFFFFFF
 _SPEED = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)([KMGT]?)", re.ASCII | re.IGNORECASE)
 _FACTORS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_STACKED = {
-    "bond", "team", "bridge", "vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "vxlan", "geneve", "gre", "gretap",
-    "ip6gre", "ip6gretap", "ipip", "sit", "ip6tnl", "vti", "vti6", "erspan", "ip6erspan", "vrf", "dummy", "ifb",
-    "nlmon", "wireguard", "macsec", "bareudp", "gtp", "xfrm", "openvswitch", "hsr", "batadv", "amt", "netkit",
-}  # fmt: skip
 # Hardware types (linux/if_arp.h) of interfaces whose packets begin with the network header.
 _NO_MAC_HEADER = {512, 513, 519, 768, 769, 776, 777, 778, 823, 65534}
 
@@ -99,7 +95,7 @@ def check_rates(config: AgentConfig) -> None:
 def _is_wanted(link: Link, config: AgentConfig) -> bool:
     if config.interfaces:
         return any(fnmatchcase(link.name, pattern) for pattern in config.interfaces)
-    return not link.flags & LinkFlags.LOOPBACK and link.kind not in _STACKED
+    return not link.flags & LinkFlags.LOOPBACK and kind_of(link.kind).is_end
 
 
 def _stated_rate(name: str, speed: int, config: AgentConfig) -> int | None:
