@@ -141,9 +141,9 @@ def _ours(state: TcState) -> dict[tuple[int, Hook], Filter]:
     return by_place
 
 
-@given(wishes(), states(), st.integers(1, 4))
-def test_what_is_wanted_is_there_afterwards(wanted: list[WantedFilter], found: TcState, pref: int) -> None:
-    plan = plan_sampling(wanted, found, pref=pref)
+@given(wishes(), states())
+def test_what_is_wanted_is_there_afterwards(wanted: list[WantedFilter], found: TcState) -> None:
+    plan = plan_sampling(wanted, found)
     after = applied(found, plan.changes)
     there = _ours(after)
     for one in wanted:
@@ -158,17 +158,17 @@ def test_what_is_wanted_is_there_afterwards(wanted: list[WantedFilter], found: T
     assert not there
 
 
-@given(wishes(), states(), st.integers(1, 4))
-def test_planning_again_gives_nothing(wanted: list[WantedFilter], found: TcState, pref: int) -> None:
-    plan = plan_sampling(wanted, found, pref=pref)
+@given(wishes(), states())
+def test_planning_again_gives_nothing(wanted: list[WantedFilter], found: TcState) -> None:
+    plan = plan_sampling(wanted, found)
     after = applied(found, plan.changes)
-    again = plan_sampling(wanted, after, pref=pref)
+    again = plan_sampling(wanted, after)
     assert again == SamplingPlan((), plan.notes)
 
 
-@given(wishes(), states(), st.integers(1, 4))
-def test_what_others_made_is_never_touched(wanted: list[WantedFilter], found: TcState, pref: int) -> None:
-    after = applied(found, plan_sampling(wanted, found, pref=pref).changes)
+@given(wishes(), states())
+def test_what_others_made_is_never_touched(wanted: list[WantedFilter], found: TcState) -> None:
+    after = applied(found, plan_sampling(wanted, found).changes)
     assert _others(after) == _others(found)
     removed = plan_removal(after)
     assert _others(applied(after, removed.changes)) == _others(found)
@@ -252,16 +252,16 @@ def test_what_is_in_hardware_as_wanted_stays() -> None:
     assert plan_sampling([_wanted()], _state(_clsact(), old)) == SamplingPlan()
 
 
-def _prefs(*taken: int, pref: int) -> tuple[int, tuple[str, ...]]:
+def _prefs(*taken: int) -> tuple[int, tuple[str, ...]]:
     others = (Filter(2, Hook.INGRESS, 0, one, 1, "flower") for one in taken)
-    plan = plan_sampling([_wanted()], _state(_clsact(), *others), pref=pref)
+    plan = plan_sampling([_wanted()], _state(_clsact(), *others))
     (change,) = plan.changes
     assert isinstance(change, AddFilter)
     return change.pref, plan.notes
 
 
 def test_a_foreign_filter_keeps_its_preference() -> None:
-    assert _prefs(1, 2, 4, pref=1) == (
+    assert _prefs(1, 2, 4) == (
         3,
         (
             (
@@ -270,11 +270,7 @@ def test_a_foreign_filter_keeps_its_preference() -> None:
             ),
         ),
     )
-    assert _prefs(9, 10, pref=10) == (
-        8,
-        ("eth0 ingress: preference 10 is another filter's; sampling has preference 8",),
-    )
-    assert _prefs(2, pref=1) == (1, ())
+    assert _prefs(2) == (1, ())
 
 
 def test_no_preference_is_free() -> None:

@@ -12,7 +12,6 @@ the qdisc and adding the first filter leaves an empty qdisc behind, which does n
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import chain
 
 import msgspec
 
@@ -30,7 +29,6 @@ from tidegate.wire.netlink.tc_change import (
 )
 
 __all__ = [
-    "FIRST_PREF",
     "SamplingPlan",
     "WantedFilter",
     "format_plan",
@@ -41,7 +39,7 @@ __all__ = [
     "wanted_filters",
 ]
 
-FIRST_PREF = 1  # packets that a filter before ours drops or redirects are not seen
+_FIRST_PREF = 1  # packets that a filter before ours drops or redirects are not seen
 _MARK, _LAYOUT, _MADE_CLSACT = b"tidegate", 1, 1
 _PLACEMENT = FilterFlags.SKIP_HW | FilterFlags.SKIP_SW
 
@@ -92,11 +90,11 @@ def is_ours(found: Filter) -> bool:
     return found.sample is not None and found.sample.sampling.cookie.startswith(_MARK)
 
 
-def plan_sampling(wanted: Sequence[WantedFilter], found: TcState, *, pref: int = FIRST_PREF) -> SamplingPlan:
+def plan_sampling(wanted: Sequence[WantedFilter], found: TcState) -> SamplingPlan:
     """Return what leads from what was found to what is wanted, interface by interface; what is there already stays."""
     ours = {one.ifindex for one in found.filters if is_ours(one)}
     plans = [
-        _plan_interface(ifindex, [one for one in wanted if one.ifindex == ifindex], found, pref=pref)
+        _plan_interface(ifindex, [one for one in wanted if one.ifindex == ifindex], found)
         for ifindex in sorted(ours | {one.ifindex for one in wanted})
     ]
     changes = tuple(change for plan in plans for change in plan.changes)
@@ -113,14 +111,14 @@ def format_plan(plan: SamplingPlan) -> str:
     return "".join(f"{line}\n" for line in (*(f"# {note}" for note in plan.notes), *map(format_change, plan.changes)))
 
 
-def _plan_interface(ifindex: int, wanted: Sequence[WantedFilter], found: TcState, *, pref: int) -> SamplingPlan:
+def _plan_interface(ifindex: int, wanted: Sequence[WantedFilter], found: TcState) -> SamplingPlan:
     qdisc = next((one for one in found.qdiscs if one.ifindex == ifindex and one.kind in {"clsact", "ingress"}), None)
     filters = [one for one in found.filters if one.ifindex == ifindex]
     ours = [one for one in filters if is_ours(one)]
     others = _others(filters, ours)
     name = next((one.name for one in wanted), found.names.get(ifindex, f"if{ifindex}"))
     made = qdisc is None or (_could_be_ours(qdisc) and any(_made_clsact(one) for one in ours))
-    placed, notes = _place(wanted, qdisc, others, pref=pref)
+    placed, notes = _place(wanted, qdisc, others)
     missing = {place: _signed(one, made=made) for place, one in placed.items()}
     changes: list[TcChange] = []
     for old in ours:
@@ -155,16 +153,16 @@ def _made_clsact(one: Filter) -> bool:
 
 
 def _place(
-    wanted: Iterable[WantedFilter], qdisc: Qdisc | None, others: Sequence[Filter], *, pref: int
+    wanted: Iterable[WantedFilter], qdisc: Qdisc | None, others: Sequence[Filter]
 ) -> tuple[dict[tuple[Hook, int], WantedFilter], tuple[str, ...]]:
     """Return where each filter goes, and what is to be said of that."""
     placed: dict[tuple[Hook, int], WantedFilter] = {}
     notes: list[str] = []
     for one in wanted:
         taken = {other.pref for other in others if other.hook is one.hook and not other.chain}
-        place = next((at for at in chain(range(pref, 0, -1), range(pref + 1, 0x10000)) if at not in taken), 0)
+        place = next((at for at in range(_FIRST_PREF, 0x10000) if at not in taken), 0)
         refusal = _refusal(one, qdisc) or ("" if place else "not sampled: no preference is free")
-        remark = refusal or _moved(pref, place=place)
+        remark = refusal or _moved(place)
         if remark:
             notes.append(f"{one.name} {one.hook.name.lower()}: {remark}")
         if not refusal:
@@ -184,11 +182,13 @@ def _refusal(one: WantedFilter, qdisc: Qdisc | None) -> str:
     return ""
 
 
-def _moved(pref: int, *, place: int) -> str:
-    if place == pref:
+def _moved(place: int) -> str:
+    if place == _FIRST_PREF:
         return ""
-    blind = ", and does not see what filters before it drop or redirect" if place > pref else ""
-    return f"preference {pref} is another filter's; sampling has preference {place}{blind}"
+    return (
+        f"preference {_FIRST_PREF} is another filter's; sampling has preference {place}, and does not see what filters "
+        "before it drop or redirect"
+    )
 
 
 def _signed(one: WantedFilter, *, made: bool) -> WantedFilter:

@@ -30,7 +30,7 @@ def flags_of(value: int) -> bytes:
 def test_what_the_kernel_says_is_read(index: int, address: bytes, length: int, scope: int, flags: int) -> None:
     body = struct.pack("=BBBBi", 2 if len(address) == 4 else 10, length, flags & 0xFF, scope, index)
     told = Message(20, 0, 1, 0, body + attribute(1, address) + flags_of(flags))
-    assert read_address(told) == InterfaceAddress(index, address, length, scope, flags)
+    assert read_address(told) == InterfaceAddress(index, address, flags)
 
 
 @given(st.binary(max_size=60))
@@ -40,7 +40,7 @@ def test_any_octets_are_read_or_refused(body: bytes) -> None:
 
 
 def test_the_local_end_of_a_link_between_two_points() -> None:
-    assert read_address(message(2, attribute(1, PEER), attribute(2, V4))) == InterfaceAddress(3, V4, 24)
+    assert read_address(message(2, attribute(1, PEER), attribute(2, V4))) == InterfaceAddress(3, V4)
 
 
 def test_the_short_flags_serve_where_there_are_no_long_ones() -> None:
@@ -74,7 +74,7 @@ def test_a_short_header() -> None:
     ],
 )
 def test_what_flags_mean(address: bytes, flags: int, properties: set[str]) -> None:
-    one = InterfaceAddress(3, address, 24, 0, flags)
+    one = InterfaceAddress(3, address, flags)
     names = ("usable", "temporary", "deprecated", "autoconfigured")
     assert {name for name in names if getattr(one, name)} == properties
     assert one.family == (4 if address == V4 else 6)

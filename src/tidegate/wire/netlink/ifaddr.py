@@ -43,12 +43,10 @@ class AddressFlags(IntFlag):
 
 
 class InterfaceAddress(msgspec.Struct, frozen=True):
-    """An address of an interface: 4 or 16 octets, with prefix length and scope (0 global, 253 link, 254 host)."""
+    """An address of an interface: 4 or 16 octets."""
 
     index: int
     address: bytes
-    prefix_length: int = 0
-    scope: int = 0
     flags: int = AddressFlags.PERMANENT
     advertised: bool = False  # the kernel says that it made it from a router advertisement
 
@@ -88,11 +86,9 @@ def read_address(message: Message) -> InterfaceAddress | None:
     """Return the address that a message is about, None where it is of no family known here; `DecodeError`."""
     if len(message.body) < _HEADER.size:
         raise DecodeError("truncated address header", 0)
-    family, length, flags, scope, index = _HEADER.unpack_from(message.body)
+    family, _, flags, _, index = _HEADER.unpack_from(message.body)
     told = first_attributes(message.body, _HEADER.size)
     address = told.get(2) or told.get(1, b"")  # IFA_LOCAL, which IPv6 has on links between two points only
     if _LENGTHS.get(family) != len(address):
         return None
-    return InterfaceAddress(
-        index, address, length, scope, uint_of(told.get(8), flags), uint_of(told.get(11)) == _ADVERTISED
-    )
+    return InterfaceAddress(index, address, uint_of(told.get(8), flags), uint_of(told.get(11)) == _ADVERTISED)

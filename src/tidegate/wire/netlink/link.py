@@ -58,7 +58,6 @@ class LinkFlags(IntFlag):
     LOOPBACK = 0x8
     RUNNING = 0x40  # operational: RFC 2863 state up, or unknown with a carrier
     PROMISC = 0x100
-    LOWER_UP = 0x10000
 
 
 class Stats(msgspec.Struct, frozen=True):
@@ -92,11 +91,10 @@ class Stats(msgspec.Struct, frozen=True):
 
 
 class BondMember(msgspec.Struct, frozen=True):
-    """What a bond says of one member; `lacp` where it runs 802.3ad, and only then the three values behind it."""
+    """What a bond says of one member; the last three are 0 unless it runs 802.3ad."""
 
     active: bool = True
     link_up: bool = True
-    lacp: bool = False
     aggregator: int = 0
     actor_state: int = 0  # LACP_STATE bits, operational
     partner_state: int = 0
@@ -118,7 +116,6 @@ class Link(msgspec.Struct, frozen=True):
     name: str
     type: int = 1  # ARPHRD
     flags: int = 0
-    mtu: int = 0
     address: bytes = b""
     master: int = 0
     master_kind: str = ""
@@ -139,11 +136,6 @@ class Link(msgspec.Struct, frozen=True):
     def running(self) -> bool:
         """Whether it is operational."""
         return bool(self.flags & LinkFlags.RUNNING)
-
-    @property
-    def lower_up(self) -> bool:
-        """Whether it has a carrier."""
-        return bool(self.flags & LinkFlags.LOWER_UP)
 
 
 class LinkGone(msgspec.Struct, frozen=True):
@@ -199,7 +191,6 @@ def read_link(message: Message, *, stats: bool = True) -> Link | None:
         text_of(told[3]),
         kind,
         flags,
-        uint_of(told.get(4)),
         told.get(1, b""),
         uint_of(told.get(10)),
         text_of(info.get(4)),
@@ -256,7 +247,6 @@ def _member(told: dict[int, bytes]) -> BondMember:
     return BondMember(
         active=uint_of(told.get(1)) == 0,  # BOND_STATE_ACTIVE
         link_up=uint_of(told.get(2)) == 0,  # BOND_LINK_UP
-        lacp=6 in told,
         aggregator=uint_of(told.get(6)),
         actor_state=uint_of(told.get(7)),
         partner_state=uint_of(told.get(8)),

@@ -45,10 +45,8 @@ _TYPE_MASK = 0x3FFF  # the two bits above: nested, network byte order
 class Kind(IntEnum):
     """Message types that every family shares."""
 
-    NOOP = 1
     ERROR = 2
     DONE = 3
-    OVERRUN = 4
 
 
 class Flags(IntFlag):
