@@ -41,6 +41,7 @@ class DiscardReading:
         self._loop = asyncio.get_running_loop()
         self._monitor: DropMonitor | None = None
         self._wanted: _Wanted | None = None
+        self._told: dict[str, object] = {}
 
     def update(self, config: AgentConfig) -> None:
         """Listen as it is configured, or no longer; `SourceError` where that cannot be."""
@@ -70,13 +71,12 @@ class DiscardReading:
             return
         self._loop.remove_reader(monitor.fileno())
         self._take(monitor)
+        self._told = _counts(monitor)
         monitor.close()
 
     def statistics(self) -> dict[str, object]:
-        """Return the counters, none where nobody listens."""
-        if self._monitor is None:
-            return {}
-        return {"drop_monitor": {"overflows": self._monitor.overflows, "passive": self._monitor.passive}}
+        """Return the counters of the monitor, also of one that has ended; none where there was none."""
+        return self._told if self._monitor is None else _counts(self._monitor)
 
     def _read(self) -> None:
         monitor = self._monitor
@@ -86,6 +86,10 @@ class DiscardReading:
 
     def _take(self, monitor: DropMonitor) -> None:
         self._exporter.alerts(monitor.read(_MOST), self._clock.monotonic_ns(), stations=self._stations())
+
+
+def _counts(monitor: DropMonitor) -> dict[str, object]:
+    return {"drop_monitor": {"overflows": monitor.overflows, "passive": monitor.passive}}
 
 
 def _wanted(config: AgentConfig) -> _Wanted | None:

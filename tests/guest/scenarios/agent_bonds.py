@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from guest.agents import Collector, collecting, own_folder, running, shown, unti
 CONFIG = 'source = "none"\npolling_s = 1\n'
 BONDS = {"lacp": ("a1", "a2"), "spare": ("b1", "b2")}
 MODES = {"lacp": "802.3ad miimon 100", "spare": "active-backup miimon 100"}
+FAR = "bonded"
 NETS = {"lacp": "192.0.2", "spare": "198.51.100"}
 POLLS = 8  # datagrams: of three groups that are polled each second at least two
 Told = dict[str, object]
@@ -32,7 +33,7 @@ def main() -> None:
             until(_agreed, "both ends agree on LACP")
             lab.run("ping -q -c 5 -i 0.02 -W 2 192.0.2.2", "ping -q -c 5 -i 0.02 -s 5000 -W 2 198.51.100.2")
             told: Told = {"whole": _compared(collector)}
-            lab.ip("link set a2 down", namespace="far")
+            lab.ip("link set a2 down", namespace=FAR)
             until(lambda: "NO-CARRIER" in shown("ip", "link", "show", "a2"), "a2 loses its carrier")
             told |= {"halved": _compared(collector)}
             agent.stop()
@@ -76,19 +77,18 @@ def _links(*flags: str) -> list[dict[str, Any]]:
 @contextmanager
 def _bonds() -> Iterator[None]:
     """Have two bonds that are connected with two of another namespace."""
-    with suppress(RuntimeError):
-        lab.run("ip netns del far")
-    lab.run("modprobe bonding max_bonds=0", "ip netns add far")
     without_ipv6 = "sysctl -qw net.ipv6.conf.default.disable_ipv6={}"  # which has solicitations to send
-    lab.run(without_ipv6.format(1), f"ip netns exec far {without_ipv6.format(1)}")
-    for bond, members in BONDS.items():
-        lab.ip(
-            *(f"link add {member} type veth peer name {member} netns far" for member in members), *_made(bond, own=1)
-        )
-        lab.ip(*_made(bond, own=2), namespace="far")
-    yield
-    lab.ip(*(f"link del {bond}" for bond in BONDS), *(f"link del {members[0]}" for members in BONDS.values()))
-    lab.run(without_ipv6.format(0), "ip netns del far")
+    lab.run("modprobe bonding max_bonds=0", f"ip netns add {FAR}")
+    lab.run(without_ipv6.format(1), f"ip netns exec {FAR} {without_ipv6.format(1)}")
+    try:
+        for bond, members in BONDS.items():
+            pairs = [f"link add {member} type veth peer name {member} netns {FAR}" for member in members]
+            lab.ip(*pairs, *_made(bond, own=1))
+            lab.ip(*_made(bond, own=2), namespace=FAR)
+        yield
+    finally:
+        lab.run(without_ipv6.format(0), f"ip netns del {FAR}")  # and with it the members
+        lab.ip(*(f"link del {bond}" for bond in BONDS))
 
 
 def _made(bond: str, *, own: int) -> list[str]:

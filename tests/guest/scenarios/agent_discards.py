@@ -71,8 +71,10 @@ def _dropping() -> Iterator[None]:
         "nft 'add chain inet t c { type filter hook forward priority 0; }'",
         f"nft add rule inet t c ip daddr {H2} udp dport 9999 drop",
     )
-    yield
-    lab.run("nft delete table inet t")
+    try:
+        yield
+    finally:
+        lab.run("nft delete table inet t")
 
 
 def _is_on() -> bool:

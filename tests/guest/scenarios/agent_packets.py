@@ -126,8 +126,10 @@ def _devices() -> Iterator[None]:
         f"neigh add 10.0.100.1 lladdr {lab.MACS['r2']} dev r2.100 nud permanent",
         namespace="h2",
     )
-    yield
-    lab.ip("link del ipip1", "link del sit1")
+    try:
+        yield
+    finally:
+        lab.ip("link del ipip1", "link del sit1")
 
 
 def _addressed(device: str, own: int) -> list[str]:

@@ -20,6 +20,7 @@ DEVICES = {
 def main() -> None:
     """Print it."""
     told: dict[str, object] = {"release": os.uname().release}
+    lab.run("modprobe -r -a act_sample psample drop_monitor")  # which scenarios before may have loaded
     with Netlink(GENERIC) as generic:
         told["by_asking"] = [name for name in FAMILIES if find_family(generic, name)]
         lab.run("modprobe -a psample drop_monitor")
