@@ -114,7 +114,7 @@ def _missing(group: _Group, number: int) -> int:
     """Return how many numbers of a group are missing before one."""
     last = group.last
     ahead = 0 if last is None else (number - last + (1 << 31)) % (1 << 32) - (1 << 31)
-    if last is None or ahead < -64:
+    if last is None or ahead < -64 or (ahead < 0 and number == 0):
         group.last, group.credit = number, 0
         return 0
     if ahead < 0:

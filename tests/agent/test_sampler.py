@@ -192,6 +192,7 @@ def test_sub_sampling_leaves_packets_out_and_nothing_of_the_books(batch: list[Pa
         ([1000, 936, 1001], [0, 0, 0]),  # 64 behind: late
         ([1000, 935, 936, 938], [0, 0, 0, 1]),  # 65 behind: a new start
         ([100_000, 0, 1, 2], [0, 0, 0, 0]),
+        ([7, 8, 0, 1, 3, 10], [0, 0, 0, 0, 1, 7]),  # a group that was made anew
         ([0, 1 << 31, (1 << 31) + 1], [0, 0, 0]),  # as far behind as ahead
         ([0, (1 << 31) - 1], [0, (1 << 31) - 2]),
     ],

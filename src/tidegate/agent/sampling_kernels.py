@@ -5,8 +5,9 @@ What is lost, and what a data source has seen, is booked before anything can lea
 a group is charged to the data source of the group's next packet, be its interface known or not.
 
 Numbers of a group: an equal one is no gap (two processors read the counter at once); one that is at most `_LATE` behind
-came late, and the drop that was counted for it is taken off the next gap; one further behind is a new start. Where more
-groups come than are kept, the one that was silent for longest is forgotten.
+came late, and the drop that was counted for it is taken off the next gap; one further behind is a new start, and so is
+0, where a group begins that the kernel made anew. Where more groups come than are kept, the one that was silent for
+longest is forgotten.
 
 Sub-sampling leaves out a random number of packets, 1 to 2M - 1 with mean M, and states M times the rate.
 """
@@ -96,7 +97,7 @@ def _book_number(groups: I64, g: int, number: int) -> int:
     """Enter the number of a packet; return how many were lost before it."""
     last = groups[g, _LAST]
     step = (number - last) & _WORD
-    if last < 0 or (step >= _HALF and _WORD + 1 - step > _LATE):
+    if last < 0 or (step >= _HALF and (number == 0 or _WORD + 1 - step > _LATE)):
         groups[g, _LAST] = number
         groups[g, _CREDIT] = 0
         return 0
