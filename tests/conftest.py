@@ -28,6 +28,12 @@ def pytest_collection_finish() -> None:
             importlib.import_module(module.name)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that wait for the virtual machine: one process waits, the others do the rest meanwhile."""
+    items.sort(key=lambda item: item.get_closest_marker("guest") is None)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--regold", action="store_true", help="write golden files instead of comparing with them")
 
