@@ -17,7 +17,7 @@ from guest.agents import Agent, Collector, collecting, own_folder, running, show
 from guest.traffic import send
 
 COMMON = 'setup = "tc"\npolling_s = 0\n'
-RATE, FLOOD, FEW = 3, 10000, 10
+RATE, MORE, FEW = 3, 500, 10
 EACH_THIRD = f'{COMMON}interfaces = ["r1", "r2"]\nsampling = {RATE}\n'
 ALL = f'{COMMON}interfaces = ["r1", "r2"]\nsampling = 1\n'
 NOTHING = f'{COMMON}interfaces = ["no such interface"]\n'
@@ -50,26 +50,34 @@ def main() -> None:
 
 
 def _another_rate(agent: Agent, collector: Collector) -> Told:
-    """Let the agent read its configuration while a flood comes in."""
+    """Let the agent read its configuration while packets come in."""
     before = shown("tc", "-s", "filter", "show", "dev", "r1", "ingress")
-    sending = threading.Thread(target=_flood)
+    reloaded = threading.Event()
+    sent: list[int] = []
+    sending = threading.Thread(target=_send_until, args=(reloaded, sent))
     sending.start()
     until(lambda: collector.count > 10, "samples come")
     agent.reload(ALL)
+    reloaded.set()
     sending.join()
     ends = collector.settle()
     after = shown("tc", "-s", "filter", "show", "dev", "r1", "ingress")
-    return {"ends": ends, "filter": [before, after]}
+    return {"ends": ends, "sent": sent[0], "filter": [before, after]}
 
 
-def _flood() -> None:
+def _send_until(enough: threading.Event, sent: list[int]) -> None:
+    """Send datagrams until it is enough, and some more; add how many they were."""
     with (
         lab.socket_in("h2", socket.AF_INET, socket.SOCK_DGRAM) as taker,
         lab.socket_in("h1", socket.AF_INET, socket.SOCK_DGRAM) as sender,
     ):
         taker.bind((lab.H2, 5001))
-        for _ in range(FLOOD):
+        count = left = 0
+        while left < MORE:
             sender.sendto(bytes(100), (lab.H2, 5001))
+            count += 1
+            left += enough.is_set()
+    sent.append(count)
 
 
 def _gone_and_back(collector: Collector) -> Told:
