@@ -31,7 +31,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = ROOT / "scripts" / "run-in-guest"
-SCENARIO_S = 90
+SCENARIO_S = 150
 GUEST_S = 600
 MEMORY_MIB = 2048
 # The guest's processor is an emulated one; kernels in the cache are kept a processor.
