@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from plan_text import format_plan
 from tidegate.agent.config import AgentConfig, Direction, PsampleConfig
 from tidegate.agent.sampling_plan import (
     SamplingPlan,
     WantedFilter,
-    format_plan,
     is_ours,
     our_cookie,
     plan_removal,

@@ -495,7 +495,6 @@ def settings(agent: Agent) -> dict[str, object]:
         "interfaces": status.interfaces,
         "collectors": [one.target for one in status.collectors],
         "problems": status.problems,
-        "ports": [port.name for port in agent.ports],
     }
 
 

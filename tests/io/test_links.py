@@ -6,6 +6,7 @@ import select
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def lab() -> Iterator[LinkLab]:
 def links(lab: LinkLab) -> Iterator[Links]:
     with entered(lab.here):
         opened = Links()
-    with opened:
+    with closing(opened):
         yield opened
 
 
@@ -231,7 +232,7 @@ def is_ready(changes: LinkChanges) -> bool:
 def test_changes(lab: LinkLab) -> None:
     with entered(lab.here):
         opened = LinkChanges()
-    with opened as changes:
+    with closing(opened) as changes:
         assert changes.changes() == Changes()
         lab.ip("link", "add", "br0", "type", "bridge")
         lab.ip("link", "add", "v1", "type", "veth", "peer", "name", "v2")
@@ -260,7 +261,7 @@ def test_changes(lab: LinkLab) -> None:
 def test_too_many_changes_are_told_as_lost(lab: LinkLab) -> None:
     with entered(lab.here):
         opened = LinkChanges(buffer=4096)
-    with opened as changes:
+    with closing(opened) as changes:
         for number in range(20):
             lab.ip("link", "add", f"v{number}", "type", "veth", "peer", "name", f"w{number}")
         assert changes.changes().lost
@@ -275,7 +276,7 @@ def test_what_a_program_says_is_not_the_kernels(lab: LinkLab) -> None:
     with entered(lab.here):
         changes = LinkChanges()
         sender = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
-    with changes, sender:
+    with closing(changes), sender:
         port = changes._socket.getsockname()[0]
         body = struct.pack("=BxHiII", 0, 1, 77, 0, 0) + struct.pack("=HH", 9, 3) + b"fake\0\0\0\0"
         sender.sendto(struct.pack("=IHHII", 16 + len(body), 16, 0, 0, 0) + body, (port, 0))

@@ -25,13 +25,11 @@ from tidegate.wire.netlink.tc_change import (
     RemoveClsact,
     RemoveFilter,
     TcChange,
-    format_change,
 )
 
 __all__ = [
     "SamplingPlan",
     "WantedFilter",
-    "format_plan",
     "is_ours",
     "our_cookie",
     "plan_removal",
@@ -104,11 +102,6 @@ def plan_sampling(wanted: Sequence[WantedFilter], found: TcState) -> SamplingPla
 def plan_removal(found: TcState) -> SamplingPlan:
     """Return what removes everything of ours, whichever agent left it."""
     return plan_sampling((), found)
-
-
-def format_plan(plan: SamplingPlan) -> str:
-    """Return the commands that do the same, with the notes as comments above."""
-    return "".join(f"{line}\n" for line in (*(f"# {note}" for note in plan.notes), *map(format_change, plan.changes)))
 
 
 def _plan_interface(ifindex: int, wanted: Sequence[WantedFilter], found: TcState) -> SamplingPlan:

@@ -97,11 +97,6 @@ class Agent:
             finally:
                 self._stop()
 
-    @property
-    def ports(self) -> tuple[Port, ...]:
-        """The interfaces that are sampled."""
-        return self._ports
-
     def names(self) -> dict[int, str]:
         """Return the interfaces there are, by ifIndex."""
         return {index: link.name for index, link in self._interfaces.now.items()}

@@ -9,8 +9,6 @@ from __future__ import annotations
 import errno
 import socket
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import msgspec
 
@@ -42,7 +40,7 @@ _SYSFS = Path("/sys/class/net")
 
 
 class Links:
-    """What is asked; a context manager."""
+    """What is asked."""
 
     def __init__(self, *, sysfs: Path = _SYSFS) -> None:
         self._route = Netlink(ROUTE)
@@ -50,14 +48,6 @@ class Links:
         self._sysfs = sysfs
         family = find_family(self._generic, ethtool.FAMILY)
         self._ethtool = family.id if family else None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the sockets."""
@@ -124,21 +114,13 @@ class Changes(msgspec.Struct, frozen=True):
 
 
 class LinkChanges:
-    """What the kernel tells of changes; a context manager. Open it before the first reading, so that none is missed."""
+    """What the kernel tells of changes. Open it before the first reading, so that none is missed."""
 
     def __init__(self, *, buffer: int = _BUFFER) -> None:
         kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
         self._socket = socket.socket(socket.AF_NETLINK, kind, ROUTE)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self._socket.bind((0, _GROUPS))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the socket."""

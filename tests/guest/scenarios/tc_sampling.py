@@ -9,8 +9,9 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from plan_text import format_plan
 from tidegate.agent.config import AgentConfig, Direction
-from tidegate.agent.sampling_plan import SamplingPlan, format_plan, is_ours, plan_removal, plan_sampling, wanted_filters
+from tidegate.agent.sampling_plan import SamplingPlan, is_ours, plan_removal, plan_sampling, wanted_filters
 from tidegate.io.netlink import GENERIC, ROUTE, Netlink, find_family
 from tidegate.io.tc import apply_changes, read_tc
 from tidegate.wire.netlink.tc import FilterFlags, TcState
