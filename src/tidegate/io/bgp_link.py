@@ -19,9 +19,9 @@ import msgspec
 from tidegate.errors import SourceError
 from tidegate.io.bgp_socket import apply_ttl, dial_socket
 from tidegate.units import Seconds
-from tidegate.wire.bgp.peer import Peer, PeerEffect, Way
+from tidegate.wire.bgp.peer import Gone, Notice, Peer, PeerEffect, Way
 from tidegate.wire.bgp.routes import RouteKey
-from tidegate.wire.bgp.session import Close, Dial, Down, Refresh, Routes, Send, Up
+from tidegate.wire.bgp.session import Changed, Close, Dial, Down, Notified, Refresh, Routes, Send, Up
 from tidegate.wire.bgp.update import Update
 
 __all__ = ["Connection", "Hooks", "Link", "now"]
@@ -180,6 +180,8 @@ class Link:
                 self._call(self._hooks.update, self.address, update)
             case Refresh():
                 pass  # the peer has marked the routes, and they follow
+            case Changed() | Notified() | Gone() | Notice():
+                pass
             case effect:
                 assert_never(effect)
 
@@ -228,7 +230,7 @@ class Link:
         connection = None if way is None else self._connections.get(way)
         if connection is None or connection.paused:
             return
-        messages = self.peer.pull(_CHUNK_OCTETS)
+        messages = self.peer.pull(_CHUNK_OCTETS, now())
         if not messages:
             return
         connection.transport.write(b"".join(message.data for message in messages))

@@ -91,7 +91,7 @@ class Wire:
         sent = False
         for side, one in enumerate(self.peers):
             way = one.established
-            for message in one.pull(1 << 16) if way is not None else []:
+            for message in one.pull(1 << 16, self.now) if way is not None else []:
                 assert way is not None
                 self.queues[self._far(side, way)].append(message.data)
                 sent = True
@@ -347,17 +347,17 @@ def test_bad_parts_of_updates_are_counted_by_reason() -> None:
 def test_a_refresh_is_answered() -> None:
     one = up()
     one.rib.announce(rule(1))
-    while one.pull(1 << 16):
+    while one.pull(1 << 16, ZERO):
         pass
     one.receive(Way.OUT, encode_refresh(Family.IPV4_FLOWSPEC), ZERO)
-    assert len(one.pull(1 << 16)) == 1
+    assert len(one.pull(1 << 16, ZERO)) == 1
     one.receive(Way.OUT, encode_refresh(Family.IPV6_FLOWSPEC), ZERO)
-    assert one.pull(1 << 16) == []
+    assert one.pull(1 << 16, ZERO) == []
 
 
 def test_graceful_restart_is_offered_only_when_asked_for() -> None:
-    assert peer().sessions[Way.OUT].config.open.capabilities.graceful_restart is None
-    offered = peer(graceful_restart_s=120).sessions[Way.OUT].config.open.capabilities.graceful_restart
+    assert peer(graceful_restart_s=0).sessions[Way.OUT].config.open.capabilities.graceful_restart is None
+    offered = peer().sessions[Way.OUT].config.open.capabilities.graceful_restart
     assert offered is not None
     assert offered.families == tuple(Family)
 
@@ -402,6 +402,10 @@ def test_garbage_or_a_close_at_every_stage_is_survived(stage: bytes, way: Way, e
         ({"hold_time_s": 2}, "hold_time_s"),
         ({"graceful_restart_s": 4096}, "graceful_restart_s"),
         ({"max_routes": 0}, "max_routes"),
+        ({"stale_s": 0}, "stale_s"),
+        ({"max_prefixes": 1 << 32}, "max_prefixes"),
+        ({"max_prefixes_warn_percent": 101}, "max_prefixes_warn_percent"),
+        ({"max_prefixes_restart_s": -1.0}, "max_prefixes_restart_s"),
         ({"md5_key": "x" * 81}, "md5_key"),
         ({"families": ()}, "families"),
     ],

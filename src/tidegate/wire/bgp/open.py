@@ -90,6 +90,8 @@ class Negotiated(msgspec.Struct, frozen=True):
     extended_message: bool = False
     route_refresh: bool = False
     add_path_receive: frozenset[Family] = frozenset()
+    extended_next_hop: frozenset[Family] = frozenset()  # RFC 8950: families whose next hop may be of IPv6
+    enhanced_refresh: bool = False
 
     @property
     def internal(self) -> bool:

@@ -36,7 +36,17 @@ from tidegate.wire.bgp.session import (
     Up,
 )
 
-__all__ = ["Peer", "PeerConfig", "PeerEffect", "PeerStatus", "Way", "check_peer"]
+__all__ = [
+    "Gone",
+    "Notice",
+    "NoticeKind",
+    "Peer",
+    "PeerConfig",
+    "PeerEffect",
+    "PeerStatus",
+    "Way",
+    "check_peer",
+]
 
 _FIRST_WAIT_S: Final = 1.0
 _LONGEST_WAIT_S: Final = 120.0
@@ -61,10 +71,17 @@ class PeerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gtsm_hops: int | None = None
     hold_time_s: int = 90
     connect_retry_s: float = 5.0
-    graceful_restart_s: int = 0  # off: rules must not outlive a controller that cannot announce them again
+    graceful_restart_s: int = 120  # how long the peer is asked to keep what it was told; 0: graceful restart is off
+    stale_s: int = 300  # the longest that what the peer has said is kept over a restart of its
     families: tuple[Family, ...] = tuple(Family)
+    add_path: bool = False  # take several paths a prefix, of unicast
+    extended_next_hop: bool = True  # take IPv4 routes over IPv6 next hops (RFC 8950)
+    enhanced_refresh: bool = True  # RFC 7313
+    max_prefixes: int = 2_000_000  # each family; 0: any number
+    max_prefixes_warn_percent: int = 80
+    max_prefixes_restart_s: float = 0  # 0: stay down until started again by hand
     profile: Profile = SAFE
-    max_routes: int = 100_000
+    max_routes: int = 100_000  # to be sent
 
 
 def check_peer(config: PeerConfig) -> None:
@@ -87,6 +104,10 @@ def check_peer(config: PeerConfig) -> None:
         ("gtsm_hops", config.gtsm_hops, 1, 254),
         ("hold_time_s", config.hold_time_s or None, 3, 65535),
         ("graceful_restart_s", config.graceful_restart_s, 0, 4095),
+        ("stale_s", config.stale_s, 1, 86_400),
+        ("max_prefixes", config.max_prefixes, 0, (1 << 32) - 1),
+        ("max_prefixes_warn_percent", config.max_prefixes_warn_percent, 1, 100),
+        ("max_prefixes_restart_s", config.max_prefixes_restart_s, 0, 86_400),
         ("max_routes", config.max_routes, 1, 10_000_000),
     ):
         if number is not None and not least <= number <= most:
@@ -113,11 +134,38 @@ class Way(Enum):
 _OTHER: Final[Mapping[Way, Way]] = MappingProxyType({Way.OUT: Way.IN, Way.IN: Way.OUT})
 
 
+class Gone(msgspec.Struct, frozen=True):
+    """Routes of the peer were removed without an UPDATE of its: `rib_in` no longer has them."""
+
+    families: tuple[Family, ...]
+    routes: int
+    why: str
+
+
+class NoticeKind(Enum):
+    """What a `Notice` is about: a closed set, to be counted by."""
+
+    PREFIX_WARNING = "prefix warning"
+    PREFIX_LIMIT = "prefix limit"
+    STALE = "stale"
+    REFRESH = "refresh"
+    IDENTITY = "identity"
+    REPLACED = "replaced"
+    HELD_BACK = "held back"
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """Something that people should read."""
+
+    kind: NoticeKind
+    text: str
+
+
 class PeerEffect(msgspec.Struct, frozen=True):
-    """What is to be done, and on which connection."""
+    """What is to be done, and on which connection; that says nothing where the effect is `Gone` or `Notice`."""
 
     way: Way
-    effect: Effect
+    effect: Effect | Gone | Notice
 
 
 class PeerStatus(msgspec.Struct, frozen=True):
@@ -219,8 +267,8 @@ class Peer:
         times = [session.deadline() for session in self.sessions.values()]
         return min((time for time in (*times, self._wait_until) if time is not None), default=None)
 
-    def pull(self, octets: int) -> list[Outgoing]:
-        """Return the next UPDATEs for the established connection; nothing while there is none."""
+    def pull(self, octets: int, now: Seconds) -> list[Outgoing]:  # noqa: ARG002
+        """Return the next messages for the established connection; nothing while there is none."""
         way = self.established
         negotiated = None if way is None else self.sessions[way].negotiated
         return [] if negotiated is None else self.rib.pull(negotiated, octets)

@@ -39,11 +39,13 @@ from tidegate.wire.cursor import Reader
 
 __all__ = [
     "TABLE",
+    "Changed",
     "Close",
     "Dial",
     "Down",
     "Effect",
     "Event",
+    "Notified",
     "Refresh",
     "Routes",
     "Send",
@@ -128,7 +130,23 @@ class Refresh(msgspec.Struct, frozen=True):
     refresh: RouteRefresh
 
 
-Effect = Dial | Send | Close | Up | Down | Routes | Refresh
+class Changed(msgspec.Struct, frozen=True):
+    """The state has changed; `why` says so in words."""
+
+    before: State
+    after: State
+    why: str
+
+
+class Notified(msgspec.Struct, frozen=True):
+    """A NOTIFICATION was sent, or has come; `why` explains it in words and says what to do."""
+
+    notification: Notification
+    sent: bool
+    why: str
+
+
+Effect = Dial | Send | Close | Up | Down | Routes | Refresh | Changed | Notified
 
 
 class SessionConfig(msgspec.Struct, frozen=True):
