@@ -49,6 +49,7 @@ _FORM_TEXTS: dict[Form, str] = {
     Form.IB_TRANSPORT: "name of the transport, `RC`, or its number",
     Form.STACK: "names joined by `.`, `eth.ip.udp`",
     Form.HEADERS: "numbers joined by `-`",
+    Form.PREFIX: "IPv4 `192.0.2.0/24` or IPv6 `2001:db8::/32`",
     Form.TEXT: "text",
     Form.DNS_NAME: "name without its last dot, `example.com`",
     Form.AS_PATH: "AS numbers joined by `-`",
@@ -77,7 +78,7 @@ def _keys() -> str:
     return f"""# Keys
 
 Every field of a sample that a flow definition, a filter or a key function can name. Where the bytes come from is told
-in [From a sample to its fields](../concepts/dissection.md).
+in [From a sample to its fields](../concepts/dissection.md), and so is what a routing table says.
 
 A key marked ⋯ can be followed by a layer from `.1` to `.{MAX_LAYER}`: `ipsource` is the source of the outermost IPv4
 header, `ipsource.1` that of the next one inside. A key that a sample does not carry leaves the sample out of the

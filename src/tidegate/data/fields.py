@@ -1,7 +1,7 @@
 """The key catalogue: every field of a sample that a flow definition can name, one row each.
 
 Where a field stands in the bytes is told by `tidegate.wire.sflow.origins`, row by row under the same names; what its
-words mean by `tidegate.data.forms`. A name may carry a layer suffix (`ipsource.1`): the second occurrence of that
+words mean by `tidegate.data.forms`, and which of them routing tables know by `tidegate.engine.routing`. A name may carry a layer suffix (`ipsource.1`): the second occurrence of that
 header from the outside. Reference pages and REST pick lists are made from this table.
 """
 
@@ -102,20 +102,28 @@ _ROWS: list[Field] = [
         prioritydestination="802.1p priority on exit (switch record)",
         ipsourcemaskbits="source prefix length (router record)",
         ipdestinationmaskbits="destination prefix length (router record)",
-        bgpas="AS of the router (gateway record)",
-        bgpsourceas="AS of the source (gateway record)",
-        bgpsourcepeeras="neighbouring AS towards the source (gateway record)",
-        bgpdestinationas="AS of the destination (gateway record)",
-        bgpdestinationpeeras="neighbouring AS towards the destination (gateway record)",
-        bgplocalpref="LOCAL_PREF (gateway record)",
+        bgpas="AS of the router (gateway record, else routing table)",
+        bgpsourceas="AS of the source (gateway record, else routing table)",
+        bgpsourcepeeras="neighbouring AS towards the source (gateway record, else routing table)",
+        bgpdestinationas="AS of the destination (gateway record, else routing table)",
+        bgpdestinationpeeras="neighbouring AS towards the destination (gateway record, else routing table)",
+        bgplocalpref="LOCAL_PREF (gateway record, else routing table)",
     ),
     *_sample(
         Form.ADDRESS,
         ipnexthoprouter="next hop (router record)",
-        bgpnexthop="BGP next hop (gateway record)",
+        bgpnexthop="BGP next hop (gateway record, else routing table)",
     ),
-    *_sample(Form.AS_PATH, bgpdestinationaspath="AS path to the destination, joined by - (gateway record)"),
-    *_sample(Form.COMMUNITIES, bgpcommunities="communities, joined by - (gateway record)"),
+    *_sample(
+        Form.AS_PATH,
+        bgpdestinationaspath="AS path to the destination, joined by - (gateway record, else routing table)",
+    ),
+    *_sample(Form.COMMUNITIES, bgpcommunities="communities, joined by - (gateway record, else routing table)"),
+    *_sample(
+        Form.PREFIX,
+        bgpsourceprefix="prefix of the route to the source (routing table)",
+        bgpdestinationprefix="prefix of the route to the destination (routing table)",
+    ),
     # ARP, RFC 826
     *_header(Form.NUMBER, arpoperation="1 request, 2 reply"),
     *_header(Form.ADDRESS, arpipsender="sender protocol address", arpiptarget="target protocol address"),

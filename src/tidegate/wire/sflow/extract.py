@@ -200,7 +200,7 @@ class Step(msgspec.Struct, frozen=True, eq=False):
 
 
 class Program(msgspec.Struct, frozen=True, eq=False):
-    """How one field is read: the steps to try in order."""
+    """How one field is read: the steps to try in order; none where no sample has it."""
 
     form: Form
     steps: tuple[Step, ...]
@@ -236,7 +236,8 @@ def run_program(
     """Return the column of a field for the rows of `flows`; of records only those of `formats` are in them."""
     count = len(flows)
     traits = FORMS[program.form]
-    words, present = np.empty((traits.width, count), np.uint64), np.empty(count, np.bool_)
+    empty = np.empty if program.steps else np.zeros
+    words, present = empty((traits.width, count), np.uint64), empty(count, np.bool_)
     start, stop = (np.empty(count, np.int64), np.empty(count, np.int64)) if traits.spelling else (None, None)
     missing = count
     for place, step in enumerate(program.steps):

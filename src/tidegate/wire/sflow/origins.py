@@ -351,6 +351,9 @@ _SAMPLE: dict[str, tuple[Origin, ...]] = {
     "stack": (Origin(0, Op.STACK),),
 }
 
+# In no sample: what routing tables alone say.
+_NOWHERE: dict[str, tuple[Origin, ...]] = {"bgpsourceprefix": (), "bgpdestinationprefix": ()}
+
 # agent, subagent and frames stand in every batch: see wire/sflow/columns.py.
 ORIGINS: dict[str, tuple[Origin, ...]] = {
     **_SAMPLE,
@@ -358,4 +361,5 @@ ORIGINS: dict[str, tuple[Origin, ...]] = {
     **_NETWORK,
     **_TRANSPORT,
     **_RECORDS,
+    **_NOWHERE,
 }
