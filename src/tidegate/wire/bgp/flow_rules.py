@@ -8,7 +8,8 @@ import msgspec
 
 from tidegate.wire.bgp.attributes import Attributes
 from tidegate.wire.bgp.constants import Afi
-from tidegate.wire.bgp.flowspec import FlowRule, rule_order
+from tidegate.wire.bgp.flow_order import rule_order
+from tidegate.wire.bgp.flowspec import FlowRule
 
 __all__ = ["FlowRules", "HeldRule"]
 

@@ -1,17 +1,19 @@
-"""FlowSpec rules: NLRI octets to components and back, and the order in which rules are tried.
+"""FlowSpec rules: NLRI octets to components and back.
 
 Decoding takes everything that is legal on receipt (wide values, a first AND bit, reserved operator bits, prefix
 padding) and refuses what RFC 8955 calls malformed. Encoding is strict: it writes one spelling, and raises `EncodeError`
 for anything a careful peer would refuse, because one bad rule takes a router's whole session down.
 
-Answers for: RFC 8955 sections 4 and 5.1, RFC 8956 sections 3 and 4.
+IPv6 prefixes with an offset are written in three ways (`OffsetForm`); nothing in the octets tells which, so the caller
+says what a peer writes. The order in which rules are tried is `flow_order`'s.
+
+Answers for: RFC 8955 section 4, RFC 8956 section 3.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum, StrEnum
-from functools import cmp_to_key
 from types import MappingProxyType
 from typing import Final, assert_never
 
@@ -33,14 +35,16 @@ __all__ = [
     "Kind",
     "NumericComponent",
     "NumericOp",
+    "OffsetForm",
+    "OpsComponent",
     "PrefixComponent",
     "ValueForm",
-    "compare_rules",
     "decode_components",
     "decode_length",
+    "decode_ops",
     "decode_rule",
+    "encode_ops",
     "encode_rule",
-    "rule_order",
 ]
 
 _LONG_RULE: Final = 240  # RFC 8955 4.1: from here on the length takes two octets
@@ -85,6 +89,14 @@ class ValueForm(IntEnum):
     PREFIX = 0
     NUMERIC = 1
     BITMASK = 2
+
+
+class OffsetForm(StrEnum):
+    """Which octets of the pattern an IPv6 prefix with an offset carries; without an offset all are one."""
+
+    RFC8956 = "rfc8956"  # from the offset to the length, moved to the left edge
+    OCTETS = "octets"  # not moved: the whole octets that the bits from offset to length lie in (BIRD 2.0)
+    WHOLE = "whole"  # not moved, from the first octet of the address on (GoBGP 3.10, ExaBGP 4.2)
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -162,7 +174,8 @@ class BitmaskComponent(msgspec.Struct, frozen=True):
     ops: tuple[BitmaskOp, ...]
 
 
-Component = PrefixComponent | NumericComponent | BitmaskComponent
+OpsComponent = NumericComponent | BitmaskComponent
+Component = PrefixComponent | OpsComponent
 
 
 class FlowRule(msgspec.Struct, frozen=True):
@@ -172,9 +185,9 @@ class FlowRule(msgspec.Struct, frozen=True):
     components: tuple[Component, ...]
 
 
-def decode_rule(reader: Reader, afi: Afi) -> FlowRule:
+def decode_rule(reader: Reader, afi: Afi, *, offsets: OffsetForm = OffsetForm.RFC8956) -> FlowRule:
     """Read one rule with its length octets; `DecodeError` tells what is wrong and where."""
-    return decode_components(reader.window(decode_length(reader)), afi)
+    return decode_components(reader.window(decode_length(reader)), afi, offsets=offsets)
 
 
 def decode_length(reader: Reader) -> int:
@@ -183,7 +196,7 @@ def decode_length(reader: Reader) -> int:
     return first if first < _LONG_RULE else (first & 0x0F) << 8 | reader.u8()
 
 
-def decode_components(body: Reader, afi: Afi) -> FlowRule:
+def decode_components(body: Reader, afi: Afi, *, offsets: OffsetForm = OffsetForm.RFC8956) -> FlowRule:
     """Read the components of one rule, which must fill `body`; `DecodeError` where the rule is malformed."""
     if not len(body):
         raise DecodeError("a rule of no component", body.offset)
@@ -192,14 +205,14 @@ def decode_components(body: Reader, afi: Afi) -> FlowRule:
     while len(body):
         start = body.offset
         code = body.u8()
-        components.append(_decode_component(body, code, afi))
+        components.append(_decode_component(body, code, afi, offsets))
         if code <= last:
             raise DecodeError("component types do not rise", start)
         last = code
     return FlowRule(afi, tuple(components))
 
 
-def _decode_component(body: Reader, code: int, afi: Afi) -> Component:
+def _decode_component(body: Reader, code: int, afi: Afi, offsets: OffsetForm) -> Component:
     start = body.offset - 1
     kind = KINDS.get(ComponentType(code)) if 1 <= code <= 13 else None
     if kind is None or afi not in kind.families:
@@ -207,23 +220,13 @@ def _decode_component(body: Reader, code: int, afi: Afi) -> Component:
     type_ = ComponentType(code)
     try:
         if kind.form is ValueForm.PREFIX:
-            return _decode_prefix(body, type_, afi)
-        if kind.form is ValueForm.NUMERIC:
-            numeric = (
-                NumericOp(_COMPARISONS[bits & 7], value, width, conjunct)
-                for bits, value, width, conjunct in _decode_ops(body)
-            )
-            return NumericComponent(type_, tuple(numeric))
-        bitmask = (
-            BitmaskOp(value, width, bool(bits & 1), bool(bits & 2), conjunct)
-            for bits, value, width, conjunct in _decode_ops(body)
-        )
-        return BitmaskComponent(type_, tuple(bitmask))
+            return _decode_prefix(body, type_, afi, offsets)
+        return decode_ops(body, type_)
     except DecodeError as error:
         raise error.within(type_.name.lower()) from None
 
 
-def _decode_prefix(body: Reader, type_: ComponentType, afi: Afi) -> PrefixComponent:
+def _decode_prefix(body: Reader, type_: ComponentType, afi: Afi, offsets: OffsetForm) -> PrefixComponent:
     start = body.offset
     length = body.u8()
     offset = body.u8() if afi is Afi.IPV6 else 0
@@ -232,13 +235,37 @@ def _decode_prefix(body: Reader, type_: ComponentType, afi: Afi) -> PrefixCompon
         raise DecodeError("prefix length over the family's", start)
     if offset >= length and (offset, length) != (0, 0):
         raise DecodeError("prefix offset not below the length", start)
-    wide = length - offset
-    pattern = body.uint((wide + 7) // 8) >> -wide % 8  # padding ignored, RFC 8956 3.1
-    address = (pattern << bits - length).to_bytes(bits // 8, "big")
-    return PrefixComponent(type_, Prefix(address, length), offset)
+    first, octets = _span(length, offset, offsets)
+    number = _shifted(body.uint(octets), bits - first - 8 * octets)
+    number &= (1 << bits - offset) - (1 << bits - length)  # padding ignored, RFC 8956 3.1
+    return PrefixComponent(type_, Prefix(number.to_bytes(bits // 8, "big"), length), offset)
 
 
-def _decode_ops(body: Reader) -> Iterator[tuple[int, int, int, bool]]:
+def _span(length: int, offset: int, offsets: OffsetForm) -> tuple[int, int]:
+    """Return the bit of the address that the pattern begins with, and how many octets it has."""
+    first = offset if offsets is OffsetForm.RFC8956 else offset & ~7 if offsets is OffsetForm.OCTETS else 0
+    return first, (length - first + 7) // 8
+
+
+def _shifted(number: int, left: int) -> int:
+    return number << left if left >= 0 else number >> -left
+
+
+def decode_ops(body: Reader, type_: ComponentType) -> OpsComponent:
+    """Read the operators of a component that is no prefix, up to the last one of the list."""
+    if KINDS[type_].form is ValueForm.NUMERIC:
+        numeric = (
+            NumericOp(_COMPARISONS[bits & 7], value, width, conjunct) for bits, value, width, conjunct in _each_op(body)
+        )
+        return NumericComponent(type_, tuple(numeric))
+    bitmask = (
+        BitmaskOp(value, width, bool(bits & 1), bool(bits & 2), conjunct)
+        for bits, value, width, conjunct in _each_op(body)
+    )
+    return BitmaskComponent(type_, tuple(bitmask))
+
+
+def _each_op(body: Reader) -> Iterator[tuple[int, int, int, bool]]:
     """Yield octet, value, width and AND of each operator up to the last one of the list."""
     bits = joins = 0  # the first operator's AND bit is read as 0, RFC 8955 4.2.1.1
     while not bits & _END:
@@ -248,7 +275,7 @@ def _decode_ops(body: Reader) -> Iterator[tuple[int, int, int, bool]]:
         joins = _AND
 
 
-def encode_rule(rule: FlowRule) -> bytes:
+def encode_rule(rule: FlowRule, *, offsets: OffsetForm = OffsetForm.RFC8956) -> bytes:
     """Return the rule with its length octets; `EncodeError` for anything a strict receiver would not take."""
     if not rule.components:
         raise EncodeError("a rule needs at least one component")
@@ -260,7 +287,7 @@ def encode_rule(rule: FlowRule) -> bytes:
         last = component.type
         if rule.afi not in KINDS[component.type].families:
             raise EncodeError(f"{component.type.name} does not exist for {rule.afi.name}")
-        _encode_component(out, component, rule.afi)
+        _encode_component(out, component, rule.afi, offsets)
     body = out.bytes()
     if len(body) > _MOST_OCTETS:
         raise EncodeError(f"a rule of {len(body)} octets is over {_MOST_OCTETS}")
@@ -269,22 +296,24 @@ def encode_rule(rule: FlowRule) -> bytes:
     return (0xF000 | len(body)).to_bytes(2, "big") + body
 
 
-def _encode_component(out: Writer, component: Component, afi: Afi) -> None:
+def _encode_component(out: Writer, component: Component, afi: Afi, offsets: OffsetForm) -> None:
     out.put(bytes((component.type,)))
     form = KINDS[component.type].form
     match component:
         case PrefixComponent() if form is ValueForm.PREFIX:
-            _encode_prefix(out, component, afi)
+            _encode_prefix(out, component, afi, offsets)
         case NumericComponent() if form is ValueForm.NUMERIC:
-            _encode_ops(out, component)
+            _check_ops(component)
+            _put_ops(out, component)
         case BitmaskComponent() if form is ValueForm.BITMASK:
             _check_bits(component, afi)
-            _encode_ops(out, component)
+            _check_ops(component)
+            _put_ops(out, component)
         case _:
             raise EncodeError(f"{component.type.name} is not written as {type(component).__name__}")
 
 
-def _encode_prefix(out: Writer, component: PrefixComponent, afi: Afi) -> None:
+def _encode_prefix(out: Writer, component: PrefixComponent, afi: Afi, offsets: OffsetForm) -> None:
     address, length, offset = component.prefix.address, component.prefix.length, component.offset
     bits = 8 * len(address)
     if component.prefix.afi is not afi or not 0 <= length <= bits or mask(address, length) != address:
@@ -297,11 +326,11 @@ def _encode_prefix(out: Writer, component: PrefixComponent, afi: Afi) -> None:
         out.u8(offset)
     elif offset:
         raise EncodeError("an IPv4 prefix has no offset")
-    octets = (length - offset + 7) // 8
-    out.uint(number << offset >> bits - 8 * octets & (1 << 8 * octets) - 1, octets)
+    first, octets = _span(length, offset, offsets)
+    out.uint(_shifted(number, first + 8 * octets - bits), octets)
 
 
-def _encode_ops(out: Writer, component: NumericComponent | BitmaskComponent) -> None:
+def _check_ops(component: OpsComponent) -> None:
     if not component.ops:
         raise EncodeError(f"{component.type.name} needs at least one operator")
     kind = KINDS[component.type]
@@ -311,10 +340,16 @@ def _encode_ops(out: Writer, component: NumericComponent | BitmaskComponent) -> 
             raise EncodeError(f"{component.type.name} cannot hold {op.value} in {op.width} octets")
         if op.conjunct and not place:
             raise EncodeError(f"{component.type.name} starts with AND")
+
+
+def encode_ops(component: OpsComponent) -> bytes:
+    """Return the operators as they stand, with widths that the encoder of rules would not write."""
+    out = Writer()
     _put_ops(out, component)
+    return out.bytes()
 
 
-def _put_ops(out: Writer, component: NumericComponent | BitmaskComponent) -> None:
+def _put_ops(out: Writer, component: OpsComponent) -> None:
     ops: Sequence[NumericOp | BitmaskOp] = component.ops
     last = len(ops) - 1
     for place, op in enumerate(ops):
@@ -339,45 +374,3 @@ def _check_bits(component: BitmaskComponent, afi: Afi) -> None:
             raise EncodeError("IPv6 has no don't-fragment bit")  # RFC 8956 3.6
         if not op.value:
             raise EncodeError(f"{component.type.name} compares no bit")
-
-
-def compare_rules(one: FlowRule, other: FlowRule) -> int:
-    """Return -1 where `one` is tried first, 1 where `other` is, 0 where they are the same (RFC 8955 5.1)."""
-    for a, b in zip(one.components, other.components, strict=False):
-        if a.type != b.type:
-            return -1 if a.type < b.type else 1
-        if (order := _compare_components(a, b)) != 0:
-            return order
-    longer = len(one.components) - len(other.components)
-    return (longer < 0) - (longer > 0)
-
-
-rule_order = cmp_to_key(compare_rules)
-
-
-def _compare_components(one: Component, other: Component) -> int:
-    if isinstance(one, PrefixComponent) or isinstance(other, PrefixComponent):
-        return _compare_prefixes(one, other)
-    a, b = _ops_octets(one), _ops_octets(other)
-    common = min(len(a), len(b))
-    if a[:common] != b[:common]:
-        return -1 if a < b else 1
-    return (len(a) < len(b)) - (len(a) > len(b))  # the longer first
-
-
-def _compare_prefixes(one: Component, other: Component) -> int:
-    if not (isinstance(one, PrefixComponent) and isinstance(other, PrefixComponent)):
-        raise EncodeError(f"{one.type.name} is written in two ways")
-    if one.offset != other.offset:
-        return -1 if one.offset < other.offset else 1  # RFC 8956 section 4
-    a, b = one.prefix, other.prefix
-    common = min(a.length, b.length)
-    if mask(a.address, common) == mask(b.address, common):
-        return (a.length < b.length) - (a.length > b.length)
-    return -1 if a.address < b.address else 1
-
-
-def _ops_octets(component: NumericComponent | BitmaskComponent) -> bytes:
-    out = Writer()
-    _put_ops(out, component)
-    return out.bytes()
