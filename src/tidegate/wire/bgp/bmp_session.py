@@ -47,7 +47,7 @@ _ALL: Final = frozenset(Family)
 _REASONS: Final = 64  # different ones that are counted by name
 _OTHER: Final = "other"
 _TYPES: Final[frozenset[int]] = frozenset(PeerType)
-_NAMES: Final = MappingProxyType({kind: kind.name.lower().replace("_", "-") for kind in bmp.BmpType})
+_NAMES: Final[Mapping[int, str]] = MappingProxyType({kind: kind.name.lower().replace("_", "-") for kind in bmp.BmpType})
 
 
 class BmpConfig(msgspec.Struct, frozen=True):
