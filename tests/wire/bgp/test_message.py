@@ -16,8 +16,10 @@ from tidegate.wire.bgp.message import (
     encode_notification,
     encode_refresh,
     frame,
+    hard_reset,
     maybe_message,
     shutdown,
+    too_many_prefixes,
 )
 from tidegate.wire.cursor import Reader
 
@@ -139,10 +141,36 @@ def test_route_refresh(family: Family, subtype: RefreshSubtype) -> None:
     assert decode_refresh(message.body) == RouteRefresh(family, subtype)
 
 
-def test_route_refresh_of_another_family_or_length() -> None:
+def test_route_refresh_of_another_family() -> None:
     assert decode_refresh(bytes((0, 25, 0, 70))).family is None
-    for body in (b"", b"\0\1\0", bytes(5), bytes(4000)):
-        with pytest.raises(SessionReset) as caught:
-            decode_refresh(body)
-        assert (caught.value.code, caught.value.subcode) == (7, 1)
-        assert len(caught.value.data) <= 1024
+
+
+@pytest.mark.parametrize("body", [b"", b"\0\1\0", b"\0\1\1\1\0", b"\0\1\2\1" + bytes(4000)])
+def test_route_refresh_of_a_bad_length_is_returned_whole(body: bytes) -> None:
+    with pytest.raises(SessionReset) as caught:
+        decode_refresh(body)
+    assert (caught.value.code, caught.value.subcode) == (7, 1)
+    assert caught.value.data == frame(MessageType.ROUTE_REFRESH, body, limit=65535)  # RFC 7313 section 5
+
+
+def test_a_peer_without_enhanced_refresh_is_not_told_of_its_errors() -> None:
+    with pytest.raises(SessionReset) as caught:
+        decode_refresh(b"\0\1\0", enhanced=False)
+    assert (caught.value.code, caught.value.subcode, caught.value.data) == (1, 2, b"\0\x16")
+    assert decode_refresh(b"\0\1\1\1\0", enhanced=False).family is Family.IPV4_UNICAST
+
+
+def test_route_filters_after_a_request_are_passed_over() -> None:
+    assert decode_refresh(b"\0\1\0\1" + bytes(9)) == RouteRefresh(Family.IPV4_UNICAST)
+
+
+def test_a_hard_reset_holds_another_notification() -> None:
+    hard = hard_reset(shutdown(Cease.SHUTDOWN, "bye"))
+    assert (hard.code, hard.subcode, hard.hard) == (6, 9, True)
+    assert hard.inner == shutdown(Cease.SHUTDOWN, "bye")
+    plain = Notification(6, 9, b"\6")  # too short to hold one
+    assert plain.inner is plain
+
+
+def test_too_many_prefixes_names_family_and_limit() -> None:
+    assert too_many_prefixes(Family.IPV6_UNICAST, 1000) == Notification(6, 1, bytes.fromhex("000201 000003e8"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 from hypothesis import given
@@ -26,11 +27,13 @@ from tidegate.wire.bgp.open import Capabilities, Open, encode_open
 from tidegate.wire.bgp.routes import RouteKey
 from tidegate.wire.bgp.session import (
     TABLE,
+    Changed,
     Close,
     Dial,
     Down,
     Effect,
     Event,
+    Notified,
     Refresh,
     Routes,
     Send,
@@ -42,10 +45,17 @@ from tidegate.wire.bgp.session import (
 from tidegate.wire.bgp.update import encode_withdraw
 from tidegate.wire.cursor import Reader
 
-OURS = Open(Asn(65001), 90, 1, Capabilities(tuple(Family), extended_message=True, asn4=Asn(65001)))
-THEIRS = Open(Asn(65002), 30, 2, Capabilities(tuple(Family), extended_message=True, asn4=Asn(65002)))
+OURS = Open(
+    Asn(65001), 90, 1, Capabilities(tuple(Family), enhanced_refresh=True, extended_message=True, asn4=Asn(65001))
+)
+THEIRS = Open(
+    Asn(65002), 30, 2, Capabilities(tuple(Family), enhanced_refresh=True, extended_message=True, asn4=Asn(65002))
+)
 ZERO = Seconds(0.0)
 UPDATE = encode_withdraw(RouteKey(Family.IPV4_FLOWSPEC, b""), EXTERNAL)
+
+
+Found = TypeVar("Found")
 
 
 def session(open_: Open = OURS, peer_as: int | None = 65002) -> Session:
@@ -80,6 +90,11 @@ def sent(effects: list[Effect]) -> list[Message]:
     return messages
 
 
+def quiet(effects: list[Effect]) -> list[Effect]:
+    """Leave out what is only told."""
+    return [effect for effect in effects if not isinstance(effect, Changed | Notified)]
+
+
 def notified(effects: list[Effect]) -> tuple[int, int] | None:
     """Return code and subcode of the NOTIFICATION in the effects."""
     found = [decode_notification(message.body) for message in sent(effects) if message.type is MessageType.NOTIFICATION]
@@ -97,6 +112,7 @@ AFTER: dict[Event, tuple[State, ...]] = {
     # event: the state after it, from idle, connect, active, opensent, openconfirm, established
     Event.START: (C, C, A, S, F, E),
     Event.STOP: (I, I, I, I, I, I),
+    Event.DROP: (I, I, I, I, I, I),
     Event.CONNECTED: (S, S, S, S, F, E),
     Event.DISCONNECTED: (I, A, A, I, I, I),
     Event.RETRY_TIMER: (I, C, C, S, F, E),
@@ -110,9 +126,38 @@ AFTER: dict[Event, tuple[State, ...]] = {
     Event.REFRESH: (I, C, A, I, I, E),
     Event.BAD_MESSAGE: (I, C, A, I, I, I),
 }
+Sent = tuple[int, int] | MessageType | None
+OPEN, ALIVE = MessageType.OPEN, MessageType.KEEPALIVE
+SENT: dict[Event, tuple[Sent, ...]] = {
+    # event: what is sent, from the same states: code and subcode of a NOTIFICATION, another message, or nothing
+    Event.START: (None,) * 6,
+    Event.STOP: (None, None, None, (6, 2), (6, 2), (6, 2)),
+    Event.DROP: (None,) * 6,
+    Event.CONNECTED: (OPEN, OPEN, OPEN, None, None, None),
+    Event.DISCONNECTED: (None,) * 6,
+    Event.RETRY_TIMER: (None,) * 6,
+    Event.HOLD_TIMER: (None, None, None, (4, 0), (4, 0), (4, 0)),
+    Event.KEEPALIVE_TIMER: (None, None, None, None, ALIVE, ALIVE),
+    Event.SEND_HOLD_TIMER: (None,) * 6,
+    Event.OPEN: (None, None, None, ALIVE, (5, 2), (5, 3)),
+    Event.UPDATE: (None, None, None, (5, 1), (5, 2), None),
+    Event.NOTIFICATION: (None,) * 6,
+    Event.KEEPALIVE: (None, None, None, (5, 1), None, None),
+    Event.REFRESH: (None, None, None, (5, 1), (5, 2), None),
+    Event.BAD_MESSAGE: (None, None, None, (1, 1), (1, 1), (1, 1)),
+}
+TIMERS: dict[State, set[Event]] = {
+    I: set(),
+    C: {Event.RETRY_TIMER},
+    A: {Event.RETRY_TIMER},
+    S: {Event.HOLD_TIMER},
+    F: {Event.HOLD_TIMER, Event.KEEPALIVE_TIMER},
+    E: {Event.HOLD_TIMER, Event.KEEPALIVE_TIMER},
+}
 INPUTS: dict[Event, Callable[[Session], list[Effect]]] = {
     Event.START: lambda machine: machine.start(ZERO),
     Event.STOP: lambda machine: machine.stop(ZERO),
+    Event.DROP: lambda machine: machine.drop(ZERO, reason="the way is free for another"),
     Event.CONNECTED: lambda machine: machine.connected(ZERO),
     Event.DISCONNECTED: lambda machine: machine.disconnected(ZERO, reason="gone"),
     Event.OPEN: lambda machine: machine.receive(encode_open(THEIRS), ZERO),
@@ -122,56 +167,99 @@ INPUTS: dict[Event, Callable[[Session], list[Effect]]] = {
     Event.REFRESH: lambda machine: machine.receive(encode_refresh(Family.IPV4_UNICAST), ZERO),
     Event.BAD_MESSAGE: lambda machine: machine.receive(b"GET / HTTP/1.1\r\n\r\n", ZERO),
 }
+LIVE = {S, F, E}
+
+
+def cause(machine: Session, event: Event) -> list[Effect]:
+    """Let an event happen by the session's own inputs."""
+    if event in INPUTS:
+        return INPUTS[event](machine)
+    machine.arm(event, 0.0, ZERO)
+    return machine.tick(ZERO)
+
+
+def of(effects: list[Effect], kind: type[Found]) -> list[Found]:
+    """Return the effects of one kind."""
+    return [effect for effect in effects if isinstance(effect, kind)]
 
 
 @pytest.mark.parametrize("event", Event)
 @pytest.mark.parametrize("state", State)
 def test_every_state_with_every_event(state: State, event: Event) -> None:
     machine = in_state(state)
-    if event in INPUTS:
-        effects = INPUTS[event](machine)
+    column = list(State).index(state)
+    effects = cause(machine, event)
+    assert machine.state is AFTER[event][column]
+    assert set(machine.timers) == TIMERS[machine.state]
+    assert (machine.negotiated is None) == (machine.state not in {F, E})
+    assert all(Seconds(0.0) < due <= 240.0 for due in machine.timers.values())
+    expected = SENT[event][column]
+    if isinstance(expected, tuple):
+        assert notified(effects) == expected
+        assert len(sent(effects)) == 1
     else:
-        machine.arm(event, 0.0, ZERO)
-        effects = machine.tick(ZERO)
-    assert machine.state is AFTER[event][list(State).index(state)]
-    downs = [effect for effect in effects if isinstance(effect, Down)]
-    if machine.state is State.IDLE and state is not State.IDLE:  # whatever ends a connection says so once, with why
-        assert len(downs) == 1
-        assert downs[0].reason
-        assert downs[0].was_up == (state is State.ESTABLISHED)
-        assert machine.timers == {}
-        assert machine.negotiated is None
-    if machine.state is state and event not in {Event.RETRY_TIMER, Event.KEEPALIVE_TIMER}:
-        assert sent(effects) == []
+        assert [message.type for message in sent(effects)] == ([] if expected is None else [expected])
 
 
-@pytest.mark.parametrize(
-    ("state", "event", "code"),
-    [
-        (S, Event.KEEPALIVE, (5, 1)),
-        (S, Event.UPDATE, (5, 1)),
-        (S, Event.REFRESH, (5, 1)),
-        (F, Event.OPEN, (5, 2)),
-        (F, Event.UPDATE, (5, 2)),
-        (E, Event.OPEN, (5, 3)),
-        (S, Event.BAD_MESSAGE, (1, 1)),
-        (E, Event.BAD_MESSAGE, (1, 1)),
-        (E, Event.STOP, (6, 2)),
-        (E, Event.NOTIFICATION, None),
-        (E, Event.DISCONNECTED, None),
-    ],
-)
-def test_what_is_sent_at_the_end(state: State, event: Event, code: tuple[int, int] | None) -> None:
-    assert notified(INPUTS[event](in_state(state))) == code
+@pytest.mark.parametrize("event", Event)
+@pytest.mark.parametrize("state", State)
+def test_every_change_of_state_is_told_once_with_its_reason(state: State, event: Event) -> None:
+    machine = in_state(state)
+    effects = cause(machine, event)
+    changes = of(effects, Changed)
+    assert [(change.before, change.after) for change in changes] == (
+        [] if machine.state is state else [(state, machine.state)]
+    )
+    assert all(change.why for change in changes)
+    downs = of(effects, Down)
+    ended = machine.state is State.IDLE and state is not State.IDLE
+    assert len(downs) == (1 if ended or (state is C and event is Event.DISCONNECTED) else 0)
+    for down in downs:
+        assert down.reason
+        assert down.was_up == (state is State.ESTABLISHED)
+        assert [change.why for change in changes] == [down.reason]
+        assert effects[-1] is down
+    closed = [effect for effect in effects if isinstance(effect, Close)]
+    gone = event is Event.DISCONNECTED or state is A
+    assert len(closed) == (1 if (ended and not gone) or (state is C and event is Event.RETRY_TIMER) else 0)
+
+
+@pytest.mark.parametrize("event", Event)
+@pytest.mark.parametrize("state", State)
+def test_every_notification_is_told_in_words(state: State, event: Event) -> None:
+    effects = cause(in_state(state), event)
+    told = of(effects, Notified)
+    code = notified(effects)
+    if event is Event.NOTIFICATION and state in LIVE:
+        (one,) = told
+        assert (one.sent, one.notification) == (False, Notification(6, 4))
+        assert "it comes back by itself" in one.why
+    elif code is not None:
+        (one,) = told
+        assert (one.sent, one.notification.code, one.notification.subcode) == (True, *code)
+        assert f"({code[0]}/{code[1]})" in one.why
+    else:
+        assert told == []
+    for down in of(effects, Down):
+        assert down.notification == (told[0].notification if told else None)
+        assert down.sent == bool(told and told[0].sent)
+
+
+def test_an_unexpected_message_is_named(  # RFC 6608 section 4
+) -> None:
+    for state, event, kind in ((S, Event.UPDATE, 2), (F, Event.OPEN, 1), (E, Event.OPEN, 1), (S, Event.REFRESH, 5)):
+        (one,) = of(cause(in_state(state), event), Notified)
+        assert one.notification.data == bytes((kind,))
+        assert MessageType(kind).name in one.why
 
 
 def test_the_way_up() -> None:
     machine = session()
-    assert machine.start(ZERO) == [Dial()]
+    assert quiet(machine.start(ZERO)) == [Dial()]
     assert [message.type for message in sent(machine.connected(ZERO))] == [MessageType.OPEN]
     effects = machine.receive(encode_open(THEIRS) + KEEPALIVE + UPDATE, Seconds(1.0))
     assert [message.type for message in sent(effects)] == [MessageType.KEEPALIVE]
-    up, routes = effects[1:]
+    up, routes = quiet(effects)[1:]
     assert isinstance(up, Up)
     assert up.negotiated.families == ALL
     assert up.negotiated.hold_time_s == 30
@@ -184,13 +272,13 @@ def test_the_stream_may_come_octet_by_octet() -> None:
     effects: list[Effect] = []
     for octet in encode_open(THEIRS) + KEEPALIVE + UPDATE:
         effects += machine.receive(bytes((octet,)), ZERO)
-    assert [type(effect) for effect in effects] == [Send, Up, Routes]
+    assert [type(effect) for effect in quiet(effects)] == [Send, Up, Routes]
 
 
 def test_nothing_counts_after_the_end() -> None:
     machine = in_state(State.ESTABLISHED)
     effects = machine.receive(encode_notification(Notification(6, 2)) + UPDATE + b"garbage", ZERO)
-    assert [type(effect) for effect in effects] == [Close, Down]
+    assert [type(effect) for effect in quiet(effects)] == [Close, Down]
     assert machine.receive(UPDATE, ZERO) == []
     assert machine._buffer == b""
 
@@ -262,10 +350,10 @@ def test_connect_retry() -> None:
     machine = session()
     machine.start(ZERO)
     assert machine.deadline() == 6.0  # 8 s with the least jitter
-    assert machine.tick(Seconds(6.0)) == [Close(abort=True), Dial()]
+    assert quiet(machine.tick(Seconds(6.0))) == [Close(abort=True), Dial()]
     machine.disconnected(Seconds(7.0), reason="refused")
     assert machine.state is State.ACTIVE
-    assert machine.tick(Seconds(13.0)) == [Dial()]
+    assert quiet(machine.tick(Seconds(13.0))) == [Dial()]
     assert session_state(machine) is State.CONNECT
 
 
@@ -310,7 +398,10 @@ def test_stop_may_say_why() -> None:
 
 def test_what_the_peer_says_at_the_end_is_told_in_words() -> None:
     effects = in_state(State.ESTABLISHED).receive(encode_notification(shutdown(Cease.SHUTDOWN, "moving house")), ZERO)
-    assert effects[-1] == Down('the peer closed: administrative shutdown (6/2): "moving house"', was_up=True)
+    down = effects[-1]
+    assert isinstance(down, Down)
+    assert down.was_up
+    assert down.reason.startswith('the peer closed: administrative shutdown (6/2): "moving house" - ')
 
 
 def test_refresh_is_passed_on() -> None:
@@ -321,7 +412,7 @@ def test_refresh_is_passed_on() -> None:
 
 def test_the_data_of_a_notification_never_makes_it_too_long() -> None:
     machine = in_state(State.ESTABLISHED)
-    refresh = frame(MessageType.ROUTE_REFRESH, bytes(60000), limit=65535)
+    refresh = frame(MessageType.ROUTE_REFRESH, b"\0\1\1\1" + bytes(60000), limit=65535)
     assert notified(machine.receive(refresh, ZERO)) == (7, 1)
 
 

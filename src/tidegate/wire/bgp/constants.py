@@ -1,7 +1,7 @@
 """The numbers of BGP and their names: the only place where a code point is spelled.
 
-Answers for: RFC 4271 sections 4 and 4.5, RFC 4486, RFC 4760, RFC 5492, RFC 6608, RFC 7313, RFC 8538, RFC 8955
-section 4, RFC 9234, RFC 9687, and the IANA registries they opened.
+Answers for: RFC 4271 sections 4 and 4.5, RFC 4486, RFC 4760, RFC 5492, RFC 6608, RFC 7313, RFC 8538, RFC 8950, RFC
+8955 section 4, RFC 9234, RFC 9687, and the IANA registries they opened.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ __all__ = [
     "RefreshSubtype",
     "Safi",
     "SegmentType",
+    "StateError",
     "UpdateError",
     "describe",
 ]
@@ -157,6 +158,7 @@ class CapabilityCode(IntEnum):
 
     MULTIPROTOCOL = 1
     ROUTE_REFRESH = 2
+    EXTENDED_NEXT_HOP = 5
     EXTENDED_MESSAGE = 6
     GRACEFUL_RESTART = 64
     FOUR_OCTET_AS = 65
@@ -205,6 +207,14 @@ class OpenError(IntEnum):
     CAPABILITY = 7
 
 
+class StateError(IntEnum):
+    """Second octet under `ErrorCode.STATE_MACHINE`, RFC 6608."""
+
+    OPEN_SENT = 1
+    OPEN_CONFIRM = 2
+    ESTABLISHED = 3
+
+
 class UpdateError(IntEnum):
     """Second octet under `ErrorCode.UPDATE`."""
 
@@ -217,12 +227,14 @@ class UpdateError(IntEnum):
 
 
 class Cease(IntEnum):
-    """Second octet under `ErrorCode.CEASE`, RFC 4486."""
+    """Second octet under `ErrorCode.CEASE`, RFC 4486 and RFC 8538."""
 
+    MAX_PREFIXES = 1
     SHUTDOWN = 2
     DECONFIGURED = 3
     RESET = 4
     REJECTED = 5
+    CONFIGURATION = 6
     COLLISION = 7
     RESOURCES = 8
     HARD_RESET = 9
@@ -245,6 +257,7 @@ NOTIFICATION_TEXTS: Final[Mapping[tuple[int, int], str]] = MappingProxyType(
         (2, 2): "bad peer AS",
         (2, 3): "bad BGP identifier",
         (2, 4): "unsupported optional parameter",
+        (2, 5): "authentication failure",
         (2, 6): "unacceptable hold time",
         (2, 7): "unsupported capability",
         (2, 11): "role mismatch",
@@ -255,6 +268,7 @@ NOTIFICATION_TEXTS: Final[Mapping[tuple[int, int], str]] = MappingProxyType(
         (3, 4): "attribute flags error",
         (3, 5): "attribute length error",
         (3, 6): "invalid ORIGIN attribute",
+        (3, 7): "AS routing loop",
         (3, 8): "invalid NEXT_HOP attribute",
         (3, 9): "optional attribute error",
         (3, 10): "invalid network field",

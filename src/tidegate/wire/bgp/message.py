@@ -3,7 +3,8 @@
 A `Reader` over what has arrived goes in; one `Message` comes out, or None where more octets are needed. Header errors
 are `SessionReset`, ready to be sent.
 
-Answers for: RFC 4271 sections 4.1, 4.4, 4.5 and 6.1, RFC 2918, RFC 7313, RFC 8654, RFC 9003 (shutdown text).
+Answers for: RFC 4271 sections 4.1, 4.4, 4.5 and 6.1, RFC 2918, RFC 4486, RFC 7313, RFC 8538 section 3, RFC 8654, RFC
+9003 (shutdown text).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import msgspec
 
 from tidegate.errors import EncodeError, SessionReset
 from tidegate.wire.bgp.constants import (
+    EXTENDED_LIMIT,
     HEADER_OCTETS,
     MARKER,
     STANDARD_LIMIT,
@@ -40,8 +42,10 @@ __all__ = [
     "encode_notification",
     "encode_refresh",
     "frame",
+    "hard_reset",
     "maybe_message",
     "shutdown",
+    "too_many_prefixes",
 ]
 
 # least and most octets of the whole message, RFC 4271 section 6.1; None stands for the limit of the session
@@ -55,6 +59,7 @@ _LENGTHS: Final[Mapping[int, tuple[int, int | None]]] = MappingProxyType(
     }
 )
 _TEXT_OCTETS: Final = 255  # RFC 9003 section 2
+_REFRESH_OCTETS: Final = 4
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -70,6 +75,19 @@ class Notification(msgspec.Struct, frozen=True):
     code: int
     subcode: int
     data: bytes = b""
+
+    @property
+    def hard(self) -> bool:
+        """Whether this is a hard reset: what was announced is not kept, whatever was agreed (RFC 8538)."""
+        return (self.code, self.subcode) == (ErrorCode.CEASE, Cease.HARD_RESET)
+
+    @property
+    def inner(self) -> Notification:
+        """The NOTIFICATION inside a hard reset (RFC 8538 section 3), or this one."""
+        if not self.hard or len(self.data) < 2:
+            return self
+        reader = Reader(self.data)
+        return Notification(reader.u8(), reader.u8(), reader.rest())
 
     @property
     def text(self) -> str:
@@ -153,15 +171,41 @@ def shutdown(subcode: Cease, text: str = "") -> Notification:
     return Notification(ErrorCode.CEASE, subcode, bytes((len(octets),)) + octets if octets else b"")
 
 
+def hard_reset(notification: Notification) -> Notification:
+    """Return the same NOTIFICATION as a hard reset, for a peer that would keep routes else (RFC 8538 section 3)."""
+    return Notification(
+        ErrorCode.CEASE, Cease.HARD_RESET, bytes((notification.code, notification.subcode)) + notification.data
+    )
+
+
+def too_many_prefixes(family: Family, limit: int) -> Notification:
+    """Return a Cease 6/1 that names the family and its upper bound (RFC 4486 section 4)."""
+    data = bytes((0, family.afi, family.safi)) + limit.to_bytes(4, "big")
+    return Notification(ErrorCode.CEASE, Cease.MAX_PREFIXES, data)
+
+
 def encode_refresh(family: Family, subtype: RefreshSubtype = RefreshSubtype.REQUEST) -> bytes:
     """Return a whole ROUTE-REFRESH message."""
     return frame(MessageType.ROUTE_REFRESH, bytes((0, family.afi, subtype, family.safi)))
 
 
-def decode_refresh(body: bytes) -> RouteRefresh:
-    """Read a ROUTE-REFRESH's body; `SessionReset` 7/1 on a bad length (RFC 7313 section 5)."""
-    if len(body) != 4:
-        raise SessionReset(ErrorCode.ROUTE_REFRESH, RefreshError.LENGTH, body[:1024], "ROUTE-REFRESH has a bad length")
+def decode_refresh(body: bytes, *, enhanced: bool = True) -> RouteRefresh:
+    """Read a ROUTE-REFRESH's body; what follows a request is for route filters, which are never agreed to.
+
+    `SessionReset` on a bad length: 7/1 with the whole message where the peer knows RFC 7313 (its section 5), 1/2 else.
+    """
     reader = Reader(body)
+    if len(reader) < _REFRESH_OCTETS:
+        raise _refresh_length(body, enhanced=enhanced)
     afi, subtype, safi = reader.u16(), reader.u8(), reader.u8()
+    if len(reader) and enhanced and subtype != RefreshSubtype.REQUEST:
+        raise _refresh_length(body, enhanced=enhanced)
     return RouteRefresh(Family.of(afi, safi), subtype)
+
+
+def _refresh_length(body: bytes, *, enhanced: bool) -> SessionReset:
+    whole = frame(MessageType.ROUTE_REFRESH, body, limit=EXTENDED_LIMIT)
+    reason = f"ROUTE-REFRESH of {len(whole)} octets"
+    if enhanced:
+        return SessionReset(ErrorCode.ROUTE_REFRESH, RefreshError.LENGTH, whole, reason)
+    return SessionReset(ErrorCode.HEADER, HeaderError.LENGTH, len(whole).to_bytes(2, "big"), reason)

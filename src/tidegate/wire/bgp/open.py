@@ -287,6 +287,7 @@ def negotiate(local: Open, remote: Open) -> Negotiated:
         four_octet_as=ours.asn4 is not None and theirs.asn4 is not None,
         extended_message=ours.extended_message and theirs.extended_message,
         route_refresh=ours.route_refresh and theirs.route_refresh,
+        enhanced_refresh=ours.enhanced_refresh and theirs.enhanced_refresh,
         add_path_receive=families & frozenset(ours.add_path_receive) & frozenset(theirs.add_path_send),
     )
 

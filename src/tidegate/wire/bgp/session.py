@@ -21,7 +21,8 @@ import msgspec
 
 from tidegate.errors import SessionReset
 from tidegate.units import Asn, Seconds
-from tidegate.wire.bgp.constants import STANDARD_LIMIT, Cease, ErrorCode, MessageType
+from tidegate.wire.bgp.constants import STANDARD_LIMIT, Cease, ErrorCode, MessageType, StateError
+from tidegate.wire.bgp.explain import explain
 from tidegate.wire.bgp.message import (
     KEEPALIVE,
     Message,
@@ -75,6 +76,7 @@ class Event(Enum):
 
     START = auto()
     STOP = auto()
+    DROP = auto()
     CONNECTED = auto()
     DISCONNECTED = auto()
     RETRY_TIMER = auto()
@@ -112,10 +114,15 @@ class Up(msgspec.Struct, frozen=True):
 
 
 class Down(msgspec.Struct, frozen=True):
-    """The connection is over. `was_up` tells whether it had been established."""
+    """The connection is over. `was_up` tells whether it had been established.
+
+    `notification` is the one that ended it, or None where TCP did; `sent` is for one of this side.
+    """
 
     reason: str
     was_up: bool
+    notification: Notification | None = None
+    sent: bool = False
 
 
 class Routes(msgspec.Struct, frozen=True):
@@ -178,6 +185,10 @@ class Session:
     def stop(self, now: Seconds, *, notification: Notification | None = None) -> list[Effect]:
         """End the connection, with a Cease 6/2 unless told otherwise."""
         return self._step(Event.STOP, notification or shutdown(Cease.SHUTDOWN), now)
+
+    def drop(self, now: Seconds, *, reason: str) -> list[Effect]:
+        """End the connection without a NOTIFICATION: a peer that agreed to graceful restart keeps the routes."""
+        return self._step(Event.DROP, reason, now)
 
     def connected(self, now: Seconds) -> list[Effect]:
         """Say that the TCP connection stands, dialled or accepted."""
@@ -256,15 +267,21 @@ class Session:
             case MessageType.NOTIFICATION:
                 return decode_notification(message.body)
             case MessageType.ROUTE_REFRESH if self.state is State.ESTABLISHED:
-                return decode_refresh(message.body)
+                return decode_refresh(
+                    message.body, enhanced=self.negotiated is None or self.negotiated.enhanced_refresh
+                )
             case _:
                 return None  # it has no body, or this state does not want it
 
     def _step(self, event: Event, payload: Any, now: Seconds) -> list[Effect]:  # noqa: ANN401 - see `_decode`
-        step, after = TABLE[self.state][event]
+        before = self.state
+        step, after = TABLE[before][event]
         effects = step(self, payload, now)
         self.state = after
-        return effects
+        if after is before:
+            return effects
+        why = next((effect.reason for effect in effects if isinstance(effect, Down)), _WHY.get(event, ""))
+        return [Changed(before, after, why), *effects]
 
 
 _OPEN_STATES: Final = frozenset({State.OPEN_SENT, State.OPEN_CONFIRM, State.ESTABLISHED})
@@ -275,6 +292,16 @@ _EVENTS: Final[Mapping[MessageType, Event]] = MappingProxyType(
         MessageType.NOTIFICATION: Event.NOTIFICATION,
         MessageType.KEEPALIVE: Event.KEEPALIVE,
         MessageType.ROUTE_REFRESH: Event.REFRESH,
+    }
+)
+_WHY: Final[Mapping[Event, str]] = MappingProxyType(  # of a change that is not the end of a connection
+    {
+        Event.START: "connecting",
+        Event.RETRY_TIMER: "connecting again",
+        Event.STOP: "stopped",
+        Event.CONNECTED: "connected: OPEN sent",
+        Event.OPEN: "the peer's OPEN is good: KEEPALIVE sent",
+        Event.KEEPALIVE: "the peer has confirmed",
     }
 )
 Step = Callable[[Session, Any, Seconds], list[Effect]]
@@ -354,6 +381,10 @@ def _forget(session: Session, _payload: object, _now: Seconds) -> list[Effect]:
     return [_down(session, "stopped")]
 
 
+def _drop(session: Session, reason: str, _now: Seconds) -> list[Effect]:
+    return [Close(), _down(session, reason)]
+
+
 def _lost(session: Session, reason: str, _now: Seconds) -> list[Effect]:
     return [_down(session, reason)]
 
@@ -364,43 +395,48 @@ def _refused(session: Session, reason: str, now: Seconds) -> list[Effect]:
 
 
 def _told(session: Session, notification: Notification, _now: Seconds) -> list[Effect]:
-    return [Close(), _down(session, f"the peer closed: {notification}")]
+    why = explain(notification, sent=False)
+    reason = f"the peer closed: {why}"
+    return [Notified(notification, sent=False, why=why), Close(), _down(session, reason, notification)]
 
 
 def _bad(session: Session, error: SessionReset, _now: Seconds) -> list[Effect]:
     room = STANDARD_LIMIT - 64  # the data is for people who look at a capture: it never makes a NOTIFICATION too long
-    notification = Notification(error.code, error.subcode, bytes(Reader(error.data).peek(room)))
-    return _notify(session, notification, f"{notification} sent: {error.reason}")
+    return _notify(session, Notification(error.code, error.subcode, Reader(error.data).peek(room)), error.reason)
 
 
 def _stop(session: Session, notification: Notification, _now: Seconds) -> list[Effect]:
-    return _notify(session, notification, f"{notification} sent")
+    return _notify(session, notification)
 
 
 def _hold(session: Session, _payload: object, _now: Seconds) -> list[Effect]:
-    notification = Notification(ErrorCode.HOLD_TIMER, 0)
-    return _notify(session, notification, f"{notification} sent: the peer was silent")
+    return _notify(session, Notification(ErrorCode.HOLD_TIMER, 0))
 
 
 def _stuck(session: Session, _payload: object, _now: Seconds) -> list[Effect]:
-    notification = Notification(ErrorCode.SEND_HOLD_TIMER, 0)
-    return [Close(abort=True), _down(session, f"{notification}: the peer has stopped reading")]
+    why = explain(Notification(ErrorCode.SEND_HOLD_TIMER, 0), sent=True)
+    return [Close(abort=True), _down(session, why)]  # RFC 9687: there is no room to send it
 
 
-def _unexpected(subcode: int) -> Step:
+def _unexpected(subcode: StateError, kind: MessageType) -> Step:
     def step(session: Session, _payload: object, _now: Seconds) -> list[Effect]:
-        notification = Notification(ErrorCode.STATE_MACHINE, subcode)
-        return _notify(session, notification, f"{notification} sent")
+        return _notify(session, Notification(ErrorCode.STATE_MACHINE, subcode, bytes((kind,))))  # RFC 6608 section 4
 
     return step
 
 
-def _notify(session: Session, notification: Notification, reason: str) -> list[Effect]:
-    return [Send(encode_notification(notification)), Close(), _down(session, reason)]
+def _notify(session: Session, notification: Notification, detail: str = "") -> list[Effect]:
+    why = f"{detail}: {explain(notification, sent=True)}" if detail else explain(notification, sent=True)
+    return [
+        Notified(notification, sent=True, why=why),
+        Send(encode_notification(notification)),
+        Close(),
+        _down(session, f"closed from here: {why}", notification, sent=True),
+    ]
 
 
-def _down(session: Session, reason: str) -> Down:
-    down = Down(reason, was_up=session.state is State.ESTABLISHED)
+def _down(session: Session, reason: str, notification: Notification | None = None, *, sent: bool = False) -> Down:
+    down = Down(reason, session.state is State.ESTABLISHED, notification, sent)
     session.timers.clear()
     session.negotiated = None
     return down
@@ -416,6 +452,7 @@ _OPEN_SENT, _OPEN_CONFIRM, _ESTABLISHED = State.OPEN_SENT, State.OPEN_CONFIRM, S
 _ENDINGS: Final[Mapping[Event, tuple[Step, State]]] = MappingProxyType(
     {  # the same in every state that has a connection
         Event.STOP: (_stop, _IDLE),
+        Event.DROP: (_drop, _IDLE),
         Event.DISCONNECTED: (_lost, _IDLE),
         Event.HOLD_TIMER: (_hold, _IDLE),
         Event.SEND_HOLD_TIMER: (_stuck, _IDLE),
@@ -430,6 +467,7 @@ TABLE: Final[Mapping[State, Mapping[Event, tuple[Step, State]]]] = MappingProxyT
             _CONNECT,
             {
                 Event.STOP: (_give_up, _IDLE),
+                Event.DROP: (_give_up, _IDLE),
                 Event.CONNECTED: (_greet, _OPEN_SENT),
                 Event.DISCONNECTED: (_refused, _ACTIVE),
                 Event.RETRY_TIMER: (_redial, _CONNECT),
@@ -439,6 +477,7 @@ TABLE: Final[Mapping[State, Mapping[Event, tuple[Step, State]]]] = MappingProxyT
             _ACTIVE,
             {
                 Event.STOP: (_forget, _IDLE),
+                Event.DROP: (_forget, _IDLE),
                 Event.CONNECTED: (_greet, _OPEN_SENT),
                 Event.RETRY_TIMER: (_dial, _CONNECT),
             },
@@ -448,27 +487,27 @@ TABLE: Final[Mapping[State, Mapping[Event, tuple[Step, State]]]] = MappingProxyT
             {
                 **_ENDINGS,
                 Event.OPEN: (_confirm, _OPEN_CONFIRM),
-                Event.KEEPALIVE: (_unexpected(1), _IDLE),
-                Event.UPDATE: (_unexpected(1), _IDLE),
-                Event.REFRESH: (_unexpected(1), _IDLE),
+                Event.KEEPALIVE: (_unexpected(StateError.OPEN_SENT, MessageType.KEEPALIVE), _IDLE),
+                Event.UPDATE: (_unexpected(StateError.OPEN_SENT, MessageType.UPDATE), _IDLE),
+                Event.REFRESH: (_unexpected(StateError.OPEN_SENT, MessageType.ROUTE_REFRESH), _IDLE),
             },
         ),
         _OPEN_CONFIRM: _rows(
             _OPEN_CONFIRM,
             {
                 **_ENDINGS,
-                Event.OPEN: (_unexpected(2), _IDLE),
+                Event.OPEN: (_unexpected(StateError.OPEN_CONFIRM, MessageType.OPEN), _IDLE),
                 Event.KEEPALIVE: (_establish, _ESTABLISHED),
                 Event.KEEPALIVE_TIMER: (_keepalive, _OPEN_CONFIRM),
-                Event.UPDATE: (_unexpected(2), _IDLE),
-                Event.REFRESH: (_unexpected(2), _IDLE),
+                Event.UPDATE: (_unexpected(StateError.OPEN_CONFIRM, MessageType.UPDATE), _IDLE),
+                Event.REFRESH: (_unexpected(StateError.OPEN_CONFIRM, MessageType.ROUTE_REFRESH), _IDLE),
             },
         ),
         _ESTABLISHED: _rows(
             _ESTABLISHED,
             {
                 **_ENDINGS,
-                Event.OPEN: (_unexpected(3), _IDLE),
+                Event.OPEN: (_unexpected(StateError.ESTABLISHED, MessageType.OPEN), _IDLE),
                 Event.KEEPALIVE: (_alive, _ESTABLISHED),
                 Event.KEEPALIVE_TIMER: (_keepalive, _ESTABLISHED),
                 Event.UPDATE: (_routes, _ESTABLISHED),
