@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import atheris
 
 with atheris.instrument_imports(include=["tidegate"]):
+    from tidegate.control.flow_json import rule_from_json, rule_to_json
     from tidegate.errors import DecodeError, EncodeError, Inexpressible, SessionReset
     from tidegate.units import Asn, Seconds
     from tidegate.wire.bgp.attributes import decode_attributes, encode_attributes
     from tidegate.wire.bgp.communities import decode_action, encode_action
     from tidegate.wire.bgp.constants import EXTENDED_LIMIT, Afi, Family, MessageType
+    from tidegate.wire.bgp.flow_order import ordered_rule, rule_order
     from tidegate.wire.bgp.flowspec import decode_rule, encode_rule
     from tidegate.wire.bgp.message import KEEPALIVE, frame
     from tidegate.wire.bgp.open import Negotiated, Open, decode_open, encode_open
@@ -26,9 +27,6 @@ with atheris.instrument_imports(include=["tidegate"]):
     from tidegate.wire.bgp.routes import FlowRoute
     from tidegate.wire.bgp.update import decode_update
     from tidegate.wire.cursor import Reader
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from bgp_json import rule_from_json, rule_to_json  # the spelling of the tests' golden files
 
 ALL = frozenset(Family)
 SESSIONS = (
@@ -52,6 +50,7 @@ def rule(data: bytes, afi: Afi) -> None:
     except DecodeError:
         return
     check(rule_from_json(rule_to_json(found), afi) == found)
+    check(ordered_rule(rule_order(found), afi) == found)
     try:
         octets = encode_rule(found)
     except EncodeError:

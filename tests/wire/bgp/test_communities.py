@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bgp_cases import actions, vectors
-from bgp_json import action_from_json, action_to_json
+from tidegate.control.flow_json import action_from_json, action_to_json
 from tidegate.errors import EncodeError
 from tidegate.wire.bgp.communities import (
     Action,

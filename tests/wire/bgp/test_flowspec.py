@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bgp_cases import rules, vectors
-from bgp_json import rule_from_json, rule_to_json
+from tidegate.control.flow_json import rule_from_json, rule_to_json
 from tidegate.errors import DecodeError, EncodeError
 from tidegate.wire.bgp.constants import Afi
 from tidegate.wire.bgp.flowspec import (
