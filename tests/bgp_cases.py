@@ -193,7 +193,16 @@ def unicast_routes(draw: st.DrawFn) -> UnicastRoute:
 
 def opens() -> SearchStrategy[Open]:
     families = st.lists(st.sampled_from(Family), unique=True).map(tuple)
-    restart = st.builds(GracefulRestart, st.integers(0, 4095), st.booleans(), st.booleans(), families)
+    restart = st.builds(
+        lambda seconds, restarted, notification, listed, count: GracefulRestart(
+            seconds, restarted=restarted, notification=notification, families=listed, kept=listed[:count]
+        ),
+        st.integers(0, 4095),
+        st.booleans(),
+        st.booleans(),
+        families,
+        st.integers(0, 4),
+    )
     numbers = st.integers(1, (1 << 32) - 1).map(Asn)
     capabilities = st.builds(
         Capabilities,
@@ -205,6 +214,7 @@ def opens() -> SearchStrategy[Open]:
         st.none() | restart,
         families.map(lambda chosen: tuple(sorted(chosen))),
         families.map(lambda chosen: tuple(sorted(chosen))),
+        extended_next_hop=families,
     )
     return st.builds(
         lambda hold, identifier, offered, small: Open(

@@ -87,7 +87,7 @@ def test_any_octets_are_an_open_or_a_reset(body: bytes) -> None:
 def test_long_parameters_of_rfc_9072() -> None:
     many = Capabilities(
         families=tuple(Family),
-        graceful_restart=GracefulRestart(120, families=tuple(Family) * 15),
+        graceful_restart=GracefulRestart(120, families=tuple(Family) * 15, kept=tuple(Family)),
         add_path_receive=tuple(Family),
     )
     body = body_of(Open(Asn(65001), 90, 7, many))
@@ -106,7 +106,7 @@ def test_unknown_capabilities_and_families_are_passed_over() -> None:
 def test_families_unknown_to_us_are_passed_over_in_every_capability() -> None:
     octets = bytes((64, 10, 0x40, 120, 0, 25, 65, 0x80, 0, 1, 1, 0)) + bytes((69, 8, 0, 25, 65, 3, 0, 2, 1, 2))
     capabilities = decode_open(head() + bytes((len(octets) + 2, 2, len(octets))) + octets).capabilities
-    assert capabilities.graceful_restart == GracefulRestart(120, notification=True)
+    assert capabilities.graceful_restart == GracefulRestart(120, notification=True, families=(Family.IPV4_UNICAST,))
     assert capabilities.add_path_send == (Family.IPV6_UNICAST,)
     assert capabilities.add_path_receive == ()
 
@@ -164,3 +164,53 @@ def test_who_the_peer_must_be() -> None:
         with pytest.raises(SessionReset) as caught:
             check_open(remote, local=local, peer_as=wanted)
         assert (caught.value.code, caught.value.subcode) == (2, subcode)
+
+
+def test_graceful_restart_needs_both_sides() -> None:
+    here = GracefulRestart(120, notification=True, families=tuple(Family), kept=tuple(Family))
+    there = GracefulRestart(30, restarted=True, families=(Family.IPV4_UNICAST, Family.IPV6_UNICAST), kept=())
+    ours = Open(Asn(1), 90, 1, Capabilities((Family.IPV4_UNICAST,), graceful_restart=here))
+    theirs = Open(Asn(2), 90, 2, Capabilities((Family.IPV4_UNICAST,), graceful_restart=there))
+    agreed = negotiate(ours, theirs)
+    assert (agreed.graceful_restart, agreed.notification_restart) == (there, False)
+    assert negotiate(theirs, ours).graceful_restart == here
+    assert negotiate(ours, ours).notification_restart
+    without = Open(Asn(3), 90, 3, Capabilities((Family.IPV4_UNICAST,)))
+    for one, other in ((ours, without), (without, ours)):
+        assert negotiate(one, other).graceful_restart is None
+        assert not negotiate(one, other).notification_restart
+
+
+def test_the_flags_of_graceful_restart() -> None:
+    restart = GracefulRestart(
+        120,
+        restarted=True,
+        notification=True,
+        families=(Family.IPV4_UNICAST, Family.IPV4_FLOWSPEC),
+        kept=(Family.IPV4_FLOWSPEC,),
+    )
+    body = body_of(Open(Asn(1), 90, 7, Capabilities(graceful_restart=restart)))
+    assert body[-12:] == bytes.fromhex("400a c078 00010100 00018580")
+    assert decode_open(body).capabilities.graceful_restart == restart
+
+
+def test_ipv4_over_ipv6_next_hops() -> None:
+    offered = Capabilities((Family.IPV4_UNICAST,), extended_next_hop=(Family.IPV4_UNICAST,))
+    body = body_of(Open(Asn(1), 90, 7, offered))
+    assert body[-8:] == bytes.fromhex("0506 0001 0001 0002")
+    assert decode_open(body).capabilities == offered
+    other = Open(Asn(2), 90, 2, offered)
+    assert negotiate(Open(Asn(1), 90, 7, offered), other).extended_next_hop == {Family.IPV4_UNICAST}
+    plain = Open(Asn(1), 90, 7, Capabilities((Family.IPV4_UNICAST,)))
+    assert negotiate(plain, other).extended_next_hop == frozenset()
+    octets = bytes.fromhex("0512 0001 0001 0001 0001 0080 0002 0001 0001 0002")  # over IPv4, labelled, then plain
+    heard = decode_open(head() + bytes((len(octets) + 2, 2, len(octets))) + octets).capabilities
+    assert heard.extended_next_hop == (Family.IPV4_UNICAST,)
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [b"\x05\x01\0", b"\x05\x05\0\1\0\1\0", b"\x40\x01\0", b"\x40\x05\0\x78\0\1\1", b"\x45\x03\0\1\1", b"\x41\x02\0\1"],
+)
+def test_a_capability_that_is_cut_short_is_refused(octets: bytes) -> None:
+    assert reset_of(head() + bytes((len(octets) + 2, 2, len(octets))) + octets) == (2, 0)

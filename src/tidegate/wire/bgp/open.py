@@ -4,7 +4,7 @@
 octets have the same meaning wherever they are decoded.
 
 Answers for: RFC 4271 sections 4.2 and 6.2, RFC 5492, RFC 4760 section 8, RFC 2918, RFC 4724 section 3, RFC 6286, RFC
-6793, RFC 7313, RFC 7911 section 4, RFC 8654, RFC 9072.
+6793, RFC 7313, RFC 7911 section 4, RFC 8538 section 2, RFC 8654, RFC 8950 section 4, RFC 9072.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tidegate.wire.bgp.constants import (
     AS_TRANS,
     EXTENDED_LIMIT,
     STANDARD_LIMIT,
+    Afi,
     CapabilityCode,
     ErrorCode,
     Family,
@@ -47,12 +48,13 @@ _ADD_PATH_RECEIVE, _ADD_PATH_SEND = 1, 2
 
 
 class GracefulRestart(msgspec.Struct, frozen=True):
-    """RFC 4724: `families` are those whose forwarding state was kept over the restart."""
+    """RFC 4724: it is done for `families`; `kept` are those of them whose state was kept over the restart."""
 
     restart_time_s: int
     restarted: bool = False
     notification: bool = False  # RFC 8538
     families: tuple[Family, ...] = ()
+    kept: tuple[Family, ...] = ()
 
 
 class Capabilities(msgspec.Struct, frozen=True):
@@ -67,6 +69,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     add_path_receive: tuple[Family, ...] = ()
     add_path_send: tuple[Family, ...] = ()
     unknown: tuple[int, ...] = ()
+    extended_next_hop: tuple[Family, ...] = ()  # routes of these may have a next hop of IPv6
 
 
 class Open(msgspec.Struct, frozen=True):
@@ -92,6 +95,8 @@ class Negotiated(msgspec.Struct, frozen=True):
     add_path_receive: frozenset[Family] = frozenset()
     extended_next_hop: frozenset[Family] = frozenset()  # RFC 8950: families whose next hop may be of IPv6
     enhanced_refresh: bool = False
+    graceful_restart: GracefulRestart | None = None  # what the peer said of its own, where both sides do it
+    notification_restart: bool = False  # RFC 8538: routes are kept over a NOTIFICATION that is no hard reset
 
     @property
     def internal(self) -> bool:
@@ -130,6 +135,9 @@ def _encode_capabilities(offered: Capabilities) -> Iterator[bytes]:
         yield _capability(CapabilityCode.MULTIPROTOCOL, bytes((0, family.afi, 0, family.safi)))
     if offered.route_refresh:
         yield _capability(CapabilityCode.ROUTE_REFRESH)
+    if offered.extended_next_hop:
+        octets = b"".join(bytes((0, family.afi, 0, family.safi, 0, Afi.IPV6)) for family in offered.extended_next_hop)
+        yield _capability(CapabilityCode.EXTENDED_NEXT_HOP, octets)
     if offered.extended_message:
         yield _capability(CapabilityCode.EXTENDED_MESSAGE)
     if offered.graceful_restart is not None:
@@ -154,7 +162,8 @@ def _encode_restart(restart: GracefulRestart) -> bytes:
     if not 0 <= restart.restart_time_s < 1 << 12:
         raise EncodeError(f"a restart time of {restart.restart_time_s} s does not fit 12 bits")
     head = restart.restarted << 15 | restart.notification << 14 | restart.restart_time_s
-    families = (bytes((0, family.afi, family.safi, 0x80)) for family in restart.families)
+    kept = frozenset(restart.kept)
+    families = (bytes((0, family.afi, family.safi, 0x80 * (family in kept))) for family in restart.families)
     return head.to_bytes(2, "big") + b"".join(families)
 
 
@@ -202,6 +211,7 @@ def _collect(found: Iterable[tuple[int, Reader]]) -> Capabilities:
     families: dict[Family, None] = {}  # an ordered set
     receive: dict[Family, None] = {}
     send: dict[Family, None] = {}
+    next_hop: dict[Family, None] = {}
     asn4, restart = None, None
     codes = set()
     for code, value in found:
@@ -209,6 +219,8 @@ def _collect(found: Iterable[tuple[int, Reader]]) -> Capabilities:
         match code:
             case CapabilityCode.MULTIPROTOCOL:
                 _add_family(families, value)
+            case CapabilityCode.EXTENDED_NEXT_HOP:
+                _add_next_hops(next_hop, value)
             case CapabilityCode.FOUR_OCTET_AS:
                 asn4 = Asn(value.u32())
             case CapabilityCode.GRACEFUL_RESTART:
@@ -227,6 +239,7 @@ def _collect(found: Iterable[tuple[int, Reader]]) -> Capabilities:
         add_path_receive=tuple(receive),
         add_path_send=tuple(send),
         unknown=tuple(sorted(codes - set(CapabilityCode))),
+        extended_next_hop=tuple(next_hop),
     )
 
 
@@ -240,12 +253,20 @@ def _add_family(families: dict[Family, None], value: Reader) -> None:
 
 def _decode_restart(value: Reader) -> GracefulRestart:
     head = value.u16()
-    kept = []
+    found: dict[Family, bool] = {}
     while len(value):
         family, flags = Family.of(value.u16(), value.u8()), value.u8()
-        if family is not None and flags & 0x80:
-            kept.append(family)
-    return GracefulRestart(head & 0xFFF, bool(head & 0x8000), bool(head & 0x4000), tuple(kept))
+        if family is not None:
+            found[family] = bool(flags & 0x80)
+    kept = tuple(family for family, flag in found.items() if flag)
+    return GracefulRestart(head & 0xFFF, bool(head & 0x8000), bool(head & 0x4000), tuple(found), kept)
+
+
+def _add_next_hops(found: dict[Family, None], value: Reader) -> None:
+    while len(value):
+        family, afi = Family.of(value.u16(), value.u16()), value.u16()
+        if family is not None and afi == Afi.IPV6:
+            found[family] = None
 
 
 def _add_paths(receive: dict[Family, None], send: dict[Family, None], value: Reader) -> None:
@@ -278,6 +299,7 @@ def negotiate(local: Open, remote: Open) -> Negotiated:
         wanted = b"".join(_encode_capabilities(Capabilities(families=ours.families)))
         labels = ", ".join(family.label for family in ours.families)
         raise SessionReset(ErrorCode.OPEN, OpenError.CAPABILITY, wanted, f"the peer offers none of {labels}")
+    restart = theirs.graceful_restart if ours.graceful_restart is not None else None
     return Negotiated(
         local_as=local.asn,
         peer_as=remote.asn,
@@ -289,6 +311,11 @@ def negotiate(local: Open, remote: Open) -> Negotiated:
         route_refresh=ours.route_refresh and theirs.route_refresh,
         enhanced_refresh=ours.enhanced_refresh and theirs.enhanced_refresh,
         add_path_receive=families & frozenset(ours.add_path_receive) & frozenset(theirs.add_path_send),
+        extended_next_hop=families & frozenset(ours.extended_next_hop) & frozenset(theirs.extended_next_hop),
+        graceful_restart=restart,
+        notification_restart=bool(
+            restart and restart.notification and ours.graceful_restart and ours.graceful_restart.notification
+        ),
     )
 
 
