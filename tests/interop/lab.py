@@ -20,19 +20,37 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import pytest
 
+from interop.heard import Heard
 from tidegate.io.bgp import Hooks, NeighborStatus, PeerConfig, Speaker
 from tidegate.wire.bgp.routes import Route, RouteKey
 
+T = TypeVar("T")
 OURS = {4: "127.0.0.2", 6: "fd00::2"}
 OUR_AS = 65001
 THEIRS = {4: "127.0.0.3", 6: "fd00::3"}
 THEIR_AS = 65010
 _CLONE_NEWNET = 0x40000000
 _PATIENCE_S = 40.0
+
+
+def peer_config(
+    version: int = 4, *, passive: bool = False, md5: str | None = None, local_as: int = OUR_AS
+) -> PeerConfig:
+    """Return how this project's side of a session is configured; `version` is the transport's."""
+    return PeerConfig(
+        THEIRS[version],
+        local_as,
+        "10.99.0.2",
+        peer_as=THEIR_AS,
+        local_address=OURS[version],
+        passive=passive,
+        md5_key=md5,
+        connect_retry_s=1.0,
+    )
 
 
 def need(*programs: str) -> None:
@@ -46,9 +64,11 @@ def need(*programs: str) -> None:
         pytest.skip("network namespaces need root")
 
 
-def wait_for(condition: Callable[[], object], what: str, *, show: Callable[[], object] = str) -> None:
+def wait_for(
+    condition: Callable[[], object], what: str, *, show: Callable[[], object] = str, patience_s: float = _PATIENCE_S
+) -> None:
     """Ask again and again until the condition holds; fail with `what`, and what `show` says, at the deadline."""
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while not condition():
         if time.monotonic() > deadline:
             pytest.fail(f"never happened: {what}\n{show()}")
@@ -62,22 +82,29 @@ class Lab:
         self.name = name
         self.folder = folder
         self._running: list[subprocess.Popen[bytes]] = []
+        self._at_end: list[Callable[[], None]] = []
 
-    def run(self, *arguments: str) -> str:
+    def run(self, *arguments: str, stdin: str = "") -> str:
         """Run a command inside and return what it printed, errors included; a failure is in the text."""
-        done = subprocess.run(
-            ["ip", "netns", "exec", self.name, *arguments], capture_output=True, timeout=20, check=False
-        )
+        command = ["ip", "netns", "exec", self.name, *arguments]
+        done = subprocess.run(command, capture_output=True, timeout=30, check=False, input=stdin.encode())
         return (done.stdout + done.stderr).decode(errors="replace")
 
-    def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start a program inside; its output goes to a file named after it."""
-        with (self.folder / f"{Path(arguments[0]).name}.log").open("ab") as log:
+    def spawn(self, *arguments: str, log: str | None = None) -> subprocess.Popen[bytes]:
+        """Start a program inside; its output goes to a file named after it, or as `log` says."""
+        with self._log(log or arguments[0]).open("ab") as out:
             process = subprocess.Popen(
-                ["ip", "netns", "exec", self.name, *arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                ["ip", "netns", "exec", self.name, *arguments], stdout=out, stderr=out, stdin=subprocess.DEVNULL
             )
         self._running.append(process)
         return process
+
+    def printed(self, program: str) -> str:
+        """Return what a program that was started here has printed so far."""
+        return self._log(program).read_text(errors="replace")
+
+    def _log(self, program: str) -> Path:
+        return self.folder / f"{Path(program).name}.log"
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         """Kill one program that was started here, as a crash would."""
@@ -85,10 +112,16 @@ class Lab:
         process.wait(timeout=10)
         self._running.remove(process)
 
+    def at_end(self, function: Callable[[], None]) -> None:
+        """Call this once everything has been killed."""
+        self._at_end.append(function)
+
     def close(self) -> None:
         """Kill what still runs."""
         for process in list(self._running):
             self.kill(process)
+        for function in self._at_end:
+            function()
 
 
 @contextmanager
@@ -114,8 +147,10 @@ def open_lab() -> Iterator[Lab]:
 class SpeakerThread:
     """A speaker on a loop of its own, in a thread that has moved into the lab's namespace."""
 
-    def __init__(self, lab: Lab, peers: Sequence[PeerConfig], *, port: int | None, hooks: Hooks | None = None) -> None:
+    def __init__(self, lab: Lab, peers: Sequence[PeerConfig], *, port: int | None) -> None:
         self._lab = lab
+        self.heard = Heard()
+        hooks = Hooks(update=self.heard.take, down=self.heard.forget)
         self._speaker = Speaker(peers, port=port, listen=list(OURS.values()), hooks=hooks)
         self._loop: asyncio.AbstractEventLoop
         self._stop: asyncio.Event
@@ -141,22 +176,30 @@ class SpeakerThread:
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(10)
 
-    def announce(self, route: Route) -> None:
-        """Announce to all peers."""
-        self._call(lambda: self._speaker.announce(None, route))
+    def announce(self, *routes: Route, peer: str | None = None) -> None:
+        """Announce to one peer, or to all."""
+
+        def announce() -> None:
+            for route in routes:
+                self._speaker.announce(peer, route)
+
+        self._call(announce)
 
     def withdraw(self, key: RouteKey) -> bool:
         """Withdraw from all peers."""
-        return bool(self._call(lambda: self._speaker.withdraw(None, key)))
+        return self._call(lambda: self._speaker.withdraw(None, key))
 
-    def neighbor(self) -> NeighborStatus:
-        """Return how the only peer stands."""
-        status = self._call(self._speaker.neighbors)
-        assert isinstance(status, list)
-        return status[0]  # type: ignore[no-any-return]
+    def neighbor(self, peer: str | None = None) -> NeighborStatus:
+        """Return how a peer stands, or the first one."""
+        statuses = self._call(self._speaker.neighbors)
+        return next(status for status in statuses if peer in {None, status.address})
 
-    def _call(self, function: Callable[[], object]) -> object:
-        async def call() -> object:
+    def is_up(self, peer: str | None = None) -> bool:
+        """Tell whether the session with a peer, or with the first one, is established."""
+        return self.neighbor(peer).state == "established"
+
+    def _call(self, function: Callable[[], T]) -> T:
+        async def call() -> T:
             return function()
 
         return asyncio.run_coroutine_threadsafe(call(), self._loop).result(10)

@@ -7,11 +7,15 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from interop.daemons import Bird, Daemon, Frr, GoBgp
-from interop.lab import OUR_AS, OURS, THEIR_AS, THEIRS, Lab, SpeakerThread, need, open_lab, wait_for
+from interop.bird import Bird
+from interop.daemons import Daemon, Setup
+from interop.exabgp import ExaBgp
+from interop.frr import Frr
+from interop.gobgp import GoBgp
+from interop.lab import OUR_AS, Lab, SpeakerThread, need, open_lab, peer_config, wait_for
+from interop.openbgpd import OpenBgpd
 from tidegate.control.flowspec import parse_flow
 from tidegate.control.unicast import parse_unicast
-from tidegate.io.bgp import PeerConfig
 from tidegate.wire.bgp.routes import Route, route_key
 
 pytestmark = [pytest.mark.netns, pytest.mark.peer]
@@ -94,6 +98,26 @@ DAEMONS: dict[type[Daemon], Expected] = {
         hole4=("BGP.next_hop: 192.0.2.254", "BGP.community: (65535,666) (65535,65281)"),
         hole6=("BGP.next_hop: 100::1", "BGP.community: (65535,666) (65535,65281)"),
     ),
+    OpenBgpd: Expected(
+        flow4=(),
+        flow6=(),
+        hole4=("Nexthop 192.0.2.254 (via ", "Communities: BLACKHOLE NO_EXPORT"),
+        hole6=("Nexthop 100::1 (via ", "Communities: BLACKHOLE NO_EXPORT"),
+    ),
+    ExaBgp: Expected(
+        flow4=(
+            "flow destination-ipv4 192.0.2.55/32 protocol =udp source-port [ =53 =123 ] packet-length [ >=468&<=512 ]",
+            " fragment !is-fragment",
+            '"rate-limit:0"',
+        ),
+        flow6=(
+            "flow destination-ipv6 2001:db8::55/128/0 next-header =tcp destination-port =443",
+            "tcp-flags [ =syn&!fin+rst+push+ack+urg+ece+cwr ]",
+            '"rate-limit:125000"',
+        ),
+        hole4=('"next-hop": "192.0.2.254"', '"community": [[65535, 666], [65535, 65281]]'),
+        hole6=('"next-hop": "100::1"', '"community": [[65535, 666], [65535, 65281]]'),
+    ),
 }
 
 
@@ -102,19 +126,6 @@ def lab() -> Iterator[Lab]:
     need("ip")
     with open_lab() as lab:
         yield lab
-
-
-def config(version: int, *, passive: bool = False, md5: str | None = None) -> PeerConfig:
-    return PeerConfig(
-        THEIRS[version],
-        OUR_AS,
-        "10.99.0.2",
-        peer_as=THEIR_AS,
-        local_address=OURS[version],
-        passive=passive,
-        md5_key=md5,
-        connect_retry_s=1.0,
-    )
 
 
 def shows(daemon: Daemon, expected: Expected) -> bool:
@@ -148,11 +159,10 @@ def test_routes_arrive_as_sent_and_vanish_on_withdrawal(
     lab: Lab, kind: type[Daemon], version: int, *, we_dial: bool
 ) -> None:
     need(*kind.programs)
-    daemon = kind(lab, version=version, passive=we_dial, port=1179)
+    daemon = kind(lab, Setup({version: OUR_AS}, passive=we_dial))
     daemon.start()
-    with SpeakerThread(lab, [config(version, passive=not we_dial)], port=None if we_dial else 1179) as speaker:
-        for route in ROUTES:
-            speaker.announce(route)
+    with SpeakerThread(lab, [peer_config(version, passive=not we_dial)], port=None if we_dial else 1179) as speaker:
+        speaker.announce(*ROUTES)
         wait_for(lambda: shows(daemon, DAEMONS[kind]), "all routes as sent", show=lambda: picture(daemon, speaker))
         for route in ROUTES:
             assert speaker.withdraw(route_key(route))
@@ -164,12 +174,11 @@ def test_routes_arrive_as_sent_and_vanish_on_withdrawal(
 @pytest.mark.parametrize("kind", DAEMONS, ids=lambda kind: kind.__name__)
 def test_one_session_stands_when_both_sides_dial(lab: Lab, kind: type[Daemon], router_id: str) -> None:
     need(*kind.programs)
-    daemon = kind(lab, version=4, passive=False, port=179)
-    both = msgspec.structs.replace(config(4), router_id=router_id)
+    daemon = kind(lab, Setup(passive=False, port=179))
+    both = msgspec.structs.replace(peer_config(), router_id=router_id)
     with SpeakerThread(lab, [both], port=179) as speaker:
         daemon.start()
-        for route in ROUTES:
-            speaker.announce(route)
+        speaker.announce(*ROUTES)
         wait_for(lambda: shows(daemon, DAEMONS[kind]), "all routes as sent", show=lambda: picture(daemon, speaker))
         assert speaker.neighbor().state == "established"
         for route in ROUTES:
@@ -180,11 +189,10 @@ def test_one_session_stands_when_both_sides_dial(lab: Lab, kind: type[Daemon], r
 @pytest.mark.parametrize("kind", DAEMONS, ids=lambda kind: kind.__name__)
 def test_everything_is_announced_again_after_the_peer_was_restarted(lab: Lab, kind: type[Daemon]) -> None:
     need(*kind.programs)
-    daemon = kind(lab, version=4, passive=True, port=1179)
+    daemon = kind(lab, Setup())
     process = daemon.start()
-    with SpeakerThread(lab, [config(4)], port=None) as speaker:
-        for route in ROUTES:
-            speaker.announce(route)
+    with SpeakerThread(lab, [peer_config()], port=None) as speaker:
+        speaker.announce(*ROUTES)
         wait_for(lambda: shows(daemon, DAEMONS[kind]), "first time", show=lambda: picture(daemon, speaker))
         lab.kill(process)
         wait_for(lambda: speaker.neighbor().state != "established", "loss noticed", show=speaker.neighbor)
@@ -195,28 +203,17 @@ def test_everything_is_announced_again_after_the_peer_was_restarted(lab: Lab, ki
 @pytest.mark.parametrize("kind", DAEMONS, ids=lambda kind: kind.__name__)
 def test_the_peer_forgets_at_once_when_the_speaker_ends(lab: Lab, kind: type[Daemon]) -> None:
     need(*kind.programs)
-    daemon = kind(lab, version=4, passive=False, port=1179)
+    daemon = kind(lab, Setup(passive=False))
     daemon.start()
-    with SpeakerThread(lab, [config(4, passive=True)], port=1179) as speaker:
-        speaker.announce(FLOW4)
-        wait_for(lambda: "192.0.2.55" in daemon.flow4(), "rule", show=daemon.flow4)
-    wait_for(lambda: "192.0.2.55" not in daemon.flow4(), "flushed after Cease", show=daemon.flow4)
-
-
-@pytest.mark.parametrize("we_dial", [True, False])
-@pytest.mark.parametrize("version", [4, 6])
-def test_md5_keys_hold_both_ways(lab: Lab, version: int, *, we_dial: bool) -> None:
-    need(*Bird.programs)
-    daemon = Bird(lab, version=version, passive=we_dial, port=1179, md5="a secret")
-    daemon.start()
-    settings = config(version, passive=not we_dial, md5="a secret")
-    with SpeakerThread(lab, [settings], port=None if we_dial else 1179) as speaker:
-        wait_for(lambda: speaker.neighbor().state == "established", "established", show=speaker.neighbor)
+    with SpeakerThread(lab, [peer_config(4, passive=True)], port=1179) as speaker:
+        speaker.announce(*ROUTES)
+        wait_for(lambda: shows(daemon, DAEMONS[kind]), "all routes", show=lambda: picture(daemon, speaker))
+    wait_for(lambda: shows_none(daemon), "flushed after Cease", show=daemon.flow4)
 
 
 def test_rules_too_wide_for_frr_are_split_and_its_session_stays(lab: Lab) -> None:
     need(*Frr.programs)
-    daemon = Frr(lab, version=4, passive=True, port=1179)
+    daemon = Frr(lab, Setup())
     daemon.start()
     wide = parse_flow(
         {
@@ -229,7 +226,7 @@ def test_rules_too_wide_for_frr_are_split_and_its_session_stays(lab: Lab) -> Non
             "then": {"traffic-rate": 0},
         }
     )
-    with SpeakerThread(lab, [config(4)], port=None) as speaker:
+    with SpeakerThread(lab, [peer_config()], port=None) as speaker:
         speaker.announce(wide)
         wait_for(lambda: "Displayed  2 flowspec entries" in daemon.flow4(), "two rules", show=daemon.flow4)
         printed = daemon.flow4()

@@ -1,0 +1,130 @@
+"""GoBGP: routes of its own come by its command, thousands of them by a table dump."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from collections.abc import Sequence
+
+from interop.daemons import Setup, community_text, large_text
+from interop.lab import OURS, THEIR_AS, THEIRS, Lab, wait_for
+from tidegate.wire.bgp.constants import Afi
+from tidegate.wire.bgp.prefix import address_text
+from tidegate.wire.bgp.routes import UnicastRoute
+
+_FAMILIES = ("ipv4-unicast", "ipv6-unicast", "ipv4-flowspec", "ipv6-flowspec")
+
+
+class GoBgp:
+    """GoBGP."""
+
+    programs: tuple[str, ...] = ("gobgpd", "gobgp", "ip")
+
+    def __init__(self, lab: Lab, setup: Setup) -> None:
+        self._lab = lab
+        self._config = lab.folder / "gobgpd.toml"
+        self._pending: list[str] = []
+        self._is_running = False
+        self._config.write_text(
+            f"""
+[global.config]
+as = {THEIR_AS}
+router-id = "10.99.0.10"
+port = 179
+local-address-list = ["{THEIRS[4]}", "{THEIRS[6]}"]
+{"".join(_neighbor(setup, version) for version in setup.ours)}
+"""
+        )
+
+    def start(self, *, recovering: bool = False) -> subprocess.Popen[bytes]:
+        flags = ["-r"] if recovering else []
+        process = self._lab.spawn("gobgpd", "-f", str(self._config), "--api-hosts", f"{THEIRS[4]}:50051", *flags)
+        self._is_running = True
+        pending, self._pending = self._pending, []
+        if pending:
+            wait_for(lambda: self.ask("neighbor").startswith("Peer"), "GoBGP's commands")
+            for command in pending:
+                self._command(command)
+        return process
+
+    def flow4(self) -> str:
+        return self._rib("ipv4-flowspec")
+
+    def flow6(self) -> str:
+        return self._rib("ipv6-flowspec")
+
+    def unicast(self, prefix: str) -> str:
+        paths = self._rib("ipv6" if ":" in prefix else "ipv4")
+        return paths if prefix in paths else ""
+
+    def announce(self, routes: Sequence[UnicastRoute]) -> None:
+        self._replace(["ipv4", "ipv6"], [f"global rib add {_route(route)}" for route in routes])
+
+    def announce_rules(self, rules: Sequence[str]) -> None:
+        """Announce rules: `ipv4-flowspec match … then …`."""
+        commands = [f"global rib add -a {family} {text}" for family, _, text in (rule.partition(" ") for rule in rules)]
+        self._replace(["ipv4-flowspec", "ipv6-flowspec"], commands)
+
+    def ask(self, command: str) -> str:
+        return self._lab.run("gobgp", "-u", THEIRS[4], *shlex.split(command))
+
+    def _replace(self, families: Sequence[str], commands: Sequence[str]) -> None:
+        for command in (*(f"global rib del all -a {family}" for family in families), *commands):
+            self._command(command)
+
+    def _command(self, command: str) -> None:
+        if not self._is_running:
+            self._pending.append(command)
+            return
+        printed = self.ask(command)
+        assert not printed, printed
+
+    def _rib(self, family: str) -> str:
+        printed = self.ask(f"global rib -a {family} -j")
+        try:
+            return json.dumps(json.loads(printed))
+        except ValueError:
+            return ""  # it is still starting, or its table is empty
+
+
+def _neighbor(setup: Setup, version: int) -> str:
+    families = "".join(
+        f'[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\nafi-safi-name = "{name}"\n'
+        + (f"[neighbors.afi-safis.prefix-limit.config]\nmax-prefixes = {setup.most}\n" if setup.most else "")
+        + ("[neighbors.afi-safis.mp-graceful-restart.config]\nenabled = true\n" if setup.restart_s else "")
+        for name in _FAMILIES
+    )
+    restart = f"[neighbors.graceful-restart.config]\nenabled = true\nrestart-time = {setup.restart_s}\n"
+    multihop = "[neighbors.ebgp-multihop.config]\nenabled = true\nmultihop-ttl = 5\n"
+    return f"""
+[[neighbors]]
+[neighbors.config]
+neighbor-address = "{OURS[version]}"
+peer-as = {setup.ours[version]}
+{f'auth-password = "{setup.md5}"' if setup.md5 else ""}
+[neighbors.transport.config]
+local-address = "{THEIRS[version]}"
+passive-mode = {str(setup.passive).lower()}
+remote-port = {setup.port}
+{multihop if setup.is_external(version) else ""}
+[neighbors.timers.config]
+connect-retry = 1
+idle-hold-time-after-reset = 1
+{restart if setup.restart_s else ""}
+{families}
+"""
+
+
+def _route(route: UnicastRoute) -> str:
+    words = [str(route.prefix), "nexthop", address_text(route.next_hop), "origin", route.origin.name.lower()]
+    for name, value in (
+        ("aspath", ",".join(map(str, route.as_path))),
+        ("med", route.med),
+        ("local-pref", route.local_pref),
+        ("community", ",".join(map(community_text, route.communities))),
+        ("large-community", ",".join(map(large_text, route.large))),
+    ):
+        if value not in {None, ""}:
+            words += [name, str(value)]
+    return " ".join([*words, "-a", "ipv4" if route.prefix.afi is Afi.IPV4 else "ipv6"])
