@@ -36,6 +36,11 @@ class FlowRules:
     def __iter__(self) -> Iterator[HeldRule]:
         return iter(self._held[rule] for rule in sorted(self._held, key=rule_order))
 
+    @property
+    def stale(self) -> int:
+        """How many rules are marked and have not come again."""
+        return len(self._stale)
+
     def announce(self, rule: FlowRule, attributes: Attributes, next_hop: bytes = b"") -> None:
         """Hold a rule, in place of the one that matches the same."""
         self._held[rule] = HeldRule(rule, attributes, next_hop)
