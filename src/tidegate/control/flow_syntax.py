@@ -25,7 +25,15 @@ from tidegate.wire.bgp.flowspec import (
     NumericOp,
 )
 
-__all__ = ["DSCP_NAMES", "format_bits", "format_numbers", "parse_bits", "parse_number", "parse_numbers"]
+__all__ = [
+    "DSCP_NAMES",
+    "PROTOCOL_NAMES",
+    "format_bits",
+    "format_numbers",
+    "parse_bits",
+    "parse_number",
+    "parse_numbers",
+]
 
 PROTOCOL_NAMES: Final[Mapping[str, int]] = MappingProxyType(
     {"icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "ipv6": 41, "gre": 47, "esp": 50, "ah": 51, "icmp6": 58, "sctp": 132}

@@ -52,7 +52,7 @@ from tidegate.wire.bgp.prefix import Prefix, address_text, parse_address, parse_
 from tidegate.wire.bgp.profile import value_ranges
 from tidegate.wire.bgp.routes import FlowRoute, RouteKey, route_key
 
-__all__ = ["flow_key", "format_flow", "parse_flow", "parse_match"]
+__all__ = ["check_possible", "flow_key", "format_flow", "parse_flow", "parse_match"]
 
 # field of the object, component, in the order of the wire (RFC 8955 4.2)
 _FIELDS: Final[Mapping[str, ComponentType]] = MappingProxyType(
@@ -120,7 +120,7 @@ def parse_match(match: Mapping[str, Any], *, allow_any: bool = False) -> FlowRul
         raise Inexpressible("the rule", "a match without any field", _TARGET)
     rule = FlowRule(_family(match, components), components)
     _check_width(components, allow_any=allow_any)
-    _check_possible(components)
+    check_possible(components)
     try:
         encode_rule(rule)
     except EncodeError as error:
@@ -176,7 +176,7 @@ def _check_width(components: tuple[Component, ...], *, allow_any: bool) -> None:
         raise Inexpressible("the rule", part, "a safe announcement")
 
 
-def _check_possible(components: tuple[Component, ...]) -> None:
+def check_possible(components: tuple[Component, ...]) -> None:
     """Refuse what no packet can match (RFC 8955 4.2.2.7, 4.2.2.9): it would only take a slot in the router."""
     types = {component.type for component in components}
     if types & _ICMP and types & (_PORTS | {ComponentType.TCP_FLAGS}):
