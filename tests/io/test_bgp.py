@@ -159,10 +159,15 @@ def test_two_speakers(address: str, secured: dict[str, object]) -> None:
                 assert (status.state, status.peer_as, status.router_id) == ("established", 65002, "192.0.2.2")
                 assert (status.wanted, status.waiting, status.failures) == (0, 0, 0)
                 assert "ipv4-flowspec" in status.families
+                assert (status.local_as, status.hold_time_s, status.flaps) == (65001, 90, 0)
+                assert (status.local_address, status.remote_port) == (address, other.ports[0])
+                assert min(status.octets_in, status.octets_out, status.local_port, status.uptime_s) > 0
                 assert await here.up.get() == address
             assert await there.down.get() == address
             (left,) = other.neighbors()
-            assert left.last_error == "the peer closed: administrative shutdown (6/2)"
+            assert left.last_error.startswith("the peer closed: administrative shutdown (6/2)")
+            assert left.notification_received.startswith("administrative shutdown (6/2)")
+            assert (left.flaps, left.uptime_s, left.remote_port) == (1, 0.0, 0)
 
     run(test)
 

@@ -1,52 +1,51 @@
-"""BGP on asyncio: the speaker with its peers and its listeners. All of the protocol is in `wire.bgp`.
+"""BGP on asyncio: the speaker with its peers and what they are to be told. All of the protocol is in `wire.bgp`.
 
-One `Speaker` on one event loop; what is announced is kept for each peer and said whenever its session comes up.
+One `Speaker` on one event loop; what is announced is kept for each peer and said whenever its session comes up, and
+with a state file also after a crash.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-import ipaddress
+import itertools
+import logging
 import random
-import socket
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
 import msgspec
 
 from tidegate.errors import ConfigError, Inexpressible
-from tidegate.io.bgp_link import Connection, Hooks, Link
-from tidegate.io.bgp_socket import any_addresses, apply_ttl, family_of, listen_socket, set_md5
+from tidegate.io.bgp_link import Hooks, Link
+from tidegate.io.bgp_listeners import Listeners, Refused
+from tidegate.io.bgp_range import Members, PeerRange, network_of
+from tidegate.io.bgp_self_test import SelfTest, self_test
+from tidegate.io.bgp_socket import any_addresses, canonical, check_transport
+from tidegate.io.bgp_status import NeighborStatus, status_of
+from tidegate.io.bgp_store import Kept, RouteStore, StateFile, StoreStatus
+from tidegate.io.bgp_wanted import EVERYONE, Entry, Wanted
 from tidegate.wire.bgp.constants import Family
-from tidegate.wire.bgp.peer import Peer, PeerConfig, Way
+from tidegate.wire.bgp.peer import Peer, PeerConfig, check_peer
+from tidegate.wire.bgp.profile import adapt
 from tidegate.wire.bgp.routes import FlowRoute, Route, RouteKey, UnicastRoute, route_key
 
-__all__ = ["Hooks", "NeighborStatus", "PeerConfig", "Speaker"]
+__all__ = ["Hooks", "NeighborStatus", "PeerConfig", "PeerRange", "Restored", "SelfTest", "Speaker", "StateFile"]
 
+_LOG: Final = logging.getLogger("tidegate.bgp")
 _LINGER_S: Final = 2.0  # how long peers may take to read their Cease
+_LOOK_S: Final = 60.0  # the clock on the wall may be set: what expires is looked at so often
+_CHUNK: Final = 500  # routes handled in one turn of the loop, some 15 ms
 
 
-class NeighborStatus(msgspec.Struct, frozen=True):
-    """One peer as people want to see it; `since` is wall-clock seconds of the last change up or down."""
+class Restored(msgspec.Struct, frozen=True):
+    """A route of the state file that nobody has announced again; `peer` None is every peer."""
 
-    address: str
-    state: str
-    since: float
-    peer_as: int | None
-    router_id: str | None
-    families: tuple[str, ...]
-    received: Mapping[str, int]
-    problems: Mapping[str, int]
-    wanted: int
-    sent: int
-    waiting: int
-    not_negotiated: int
-    failures: int
-    last_error: str
+    peer: str | None
+    route: Route
+    expires: float | None
 
 
 class Speaker:
@@ -55,180 +54,431 @@ class Speaker:
     `port` None listens nowhere; 0 takes a free port, see `ports`; `listen` None means every address of this machine
     (unknown peers are refused). `ConfigError` where a peer cannot be used or its address has one already. Routes may be
     announced and withdrawn at any time; what is wanted is sent when, and each time, a session comes up.
+
+    With `state`, what is wanted is kept in a file and restored by the next speaker that has it, unless this one comes
+    to an orderly end; `SourceError` where the file cannot be used.
     """
 
     def __init__(
         self,
-        peers: Sequence[PeerConfig] = (),
+        peers: Sequence[PeerConfig | PeerRange] = (),
         *,
         port: int | None = 179,
         listen: Sequence[str] | None = None,
         hooks: Hooks | None = None,
+        state: StateFile | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._port = port
-        self._listen = any_addresses() if listen is None else listen
+        self._listeners = Listeners(any_addresses() if listen is None else listen, port, find=self._find)
+        self._listens = port is not None
         self._hooks = hooks or Hooks()
+        self._jitter = jitter
         self._links: dict[str, Link] = {}
-        self._listeners: list[socket.socket] = []
-        self._servers: list[asyncio.Server] = []
+        self._ranges: dict[str, Members] = {}
+        self._leaving: set[Link] = set()
+        self._wanted = Wanted()
+        self._state = state
+        self._store = None if state is None else RouteStore(state.path, self._wanted.rows)
+        self._expiry: asyncio.TimerHandle | None = None
+        self._expiry_at = 0.0
         self._tasks: asyncio.TaskGroup | None = None
         for config in peers:
-            name = _canonical(config.address)
-            if name in self._links:
-                raise ConfigError(f"bgp.peers.{config.address}", "this address has a peer already")
-            self._links[name] = Link(Peer(config, jitter=jitter), self._hooks, spawn=self._spawn)
+            self._add(config)
 
     async def __aenter__(self) -> Self:
-        loop = asyncio.get_running_loop()
+        self._listeners.open()
         try:
-            for address in self._listen if self._port is not None else ():
-                self._listeners.append(listen_socket(address, self._port or 0))
-            for link in self._links.values():
-                self._guard(link.peer.config)
-            for sock in self._listeners:
-                factory = functools.partial(Connection, Way.IN, None, find=self._find)
-                self._servers.append(await loop.create_server(factory, sock=sock))
+            for name, config in self._configs():
+                self._listeners.guard(name, config)
+            await self._restore()
+            for link in list(self._links.values()):
+                await self._feed(link)
+            await self._listeners.serve()
         except BaseException:
-            for sock in self._listeners:
-                sock.close()
+            self._listeners.abandon()
+            if self._store is not None:
+                await self._store.close(clear=False)
             raise
         self._tasks = await asyncio.TaskGroup().__aenter__()
         for link in self._links.values():
             link.start()
+        self._plan_expiry()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for server in self._servers:
-            server.close()
-        links = self._links.values()
-        for link in links:
-            link.stop()
+        keep = self._keeps(kind)
+        self._listeners.close()
+        for link in self._links.values():
+            link.leave() if keep else link.stop()
+        links = [*self._links.values(), *self._leaving]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LINGER_S):
                 for link in links:
                     await link.drained()
         for link in links:
             link.abort()
-        if self._tasks is not None:
-            tasks, self._tasks = self._tasks, None
-            try:
-                await tasks.__aexit__(kind, error, trace)
-            except BaseExceptionGroup as group:
-                if group.exceptions != (error,):  # what the block raised is raised by itself, not as a group
-                    raise
-        self._servers.clear()
-        self._listeners.clear()
+        self._stop_timers()
+        try:
+            if self._tasks is not None:
+                tasks, self._tasks = self._tasks, None
+                await _end(tasks, kind, error, trace)
+        finally:
+            if self._store is not None:
+                await self._store.close(clear=not keep)
 
     @property
     def ports(self) -> tuple[int, ...]:
         """The ports that are listened on, in the order of the addresses."""
-        return tuple(sock.getsockname()[1] for server in self._servers for sock in server.sockets)
+        return self._listeners.ports
 
-    def announce(self, peer: str | None, route: Route) -> None:
+    @property
+    def refused(self) -> int:
+        """How many connections of unknown peers were closed, those over a range's number among them."""
+        return self._listeners.refused
+
+    def state(self) -> StoreStatus | None:
+        """Return how the state file does, or None where there is none."""
+        return None if self._store is None else self._store.status()
+
+    def add_peer(self, config: PeerConfig | PeerRange) -> None:
+        """Speak with one more peer, or let those of one more prefix connect. It is told what is wanted at every peer.
+
+        `ConfigError` where the peer cannot be used or its address has one already, `SourceError` where the kernel
+        cannot have its key.
+        """
+        name = self._add(config)
+        template = config.template if isinstance(config, PeerRange) else config
+        try:
+            self._listeners.guard(name, template)
+        except BaseException:
+            self._remove(name)
+            raise
+        if self._tasks is not None and name in self._links:
+            self._spawn(self._introduce(self._links[name]))
+
+    def remove_peer(self, address: str) -> None:
+        """Part with a peer, or all of a prefix, with Cease 6/3, and forget what was wanted there; `ConfigError`."""
+        name = canonical(address)
+        if name in self._ranges:
+            members = self._ranges[name]
+            self._listeners.unguard(name, members.config.template)
+            names = members.names()
+        else:
+            link = self._link(address)
+            self._listeners.unguard(name, link.peer.config)
+            names = (name,)
+        for each in names:
+            self._part(self._links[each])
+            self._wanted.forget(each)
+        self._remove(name)
+
+    def announce(self, peer: str | None, route: Route, *, expires: float | None = None) -> None:
         """Want a route at one peer, or at every peer of its family; it replaces the route with the same key.
 
-        `Inexpressible` where a peer cannot be told of it (with `peer` None the others are), `EncodeError` where the
-        route is none, `ConfigError` where there is no such peer. A peer that is not up is told when it is.
+        It is withdrawn at `expires`, wall-clock seconds. `Inexpressible` where a peer cannot be told of it (with `peer`
+        None the others are), `EncodeError` where the route is none, `ConfigError` where there is no such peer. A peer
+        that is not up is told when it is, one that comes later as well where `peer` is None.
         """
-        family = route_key(route).family
-        refusal: Inexpressible | None = None
-        for link in self._addressed(peer, family):
+        key = route_key(route)
+        if expires is not None and not expires > time.time():
+            self.withdraw(peer, key)
+            return
+        told, refusal = False, None
+        for link in self._addressed(peer, key.family):
             try:
                 link.peer.rib.announce(route)
             except Inexpressible as error:
                 refusal = refusal or error
-            link.pump_soon()
+            else:
+                told = True
+                link.pump_soon()
+        for members in self._ranges.values() if peer is None else ():
+            try:
+                self._check_range(members, route, key)
+            except Inexpressible as error:
+                refusal = refusal or error
+            else:
+                told = True
+        if told:
+            self._wanted.put(EVERYONE if peer is None else canonical(peer), key, Entry(route, expires))
+            self._plan_expiry()
         if refusal is not None:
             raise refusal
 
     def withdraw(self, peer: str | None, key: RouteKey) -> bool:
         """Want a route no more; tell whether any of the peers had it."""
-        links = [self._link(peer)] if peer is not None else list(self._links.values())
+        if peer is None:
+            links = list(self._links.values())
+        elif canonical(peer) in self._wanted.places():
+            links = [link for link in (self._links.get(canonical(peer)),) if link is not None]  # None: yet to come
+        else:
+            links = [self._link(peer)]
+        dropped = self._wanted.drop(EVERYONE if peer is None else canonical(peer), key)
         found = [link.peer.rib.withdraw(key) for link in links]
         for link in links:
             link.pump_soon()
-        return any(found)
+            link.settle()
+        return any(found) if links else dropped
+
+    def restored(self) -> tuple[Restored, ...]:
+        """Return what came from the state file and nobody has announced since; `withdraw` ends it."""
+        return tuple(
+            Restored(place or None, entry.route, entry.expires)
+            for place, _, entry in self._wanted.rows()
+            if entry.restored and entry.route is not None
+        )
 
     def routes(self, peer: str | None) -> tuple[UnicastRoute, ...]:
         """Return the unicast routes that are wanted at a peer, or at any where `peer` is None, each once."""
-        return tuple(route for route in self._wanted(peer) if isinstance(route, UnicastRoute))
+        return tuple(route for route in self._told(peer) if isinstance(route, UnicastRoute))
 
     def flows(self, peer: str | None) -> tuple[FlowRoute, ...]:
         """Return the FlowSpec rules that are wanted at a peer, or at any where `peer` is None, each once."""
-        return tuple(route for route in self._wanted(peer) if isinstance(route, FlowRoute))
+        return tuple(route for route in self._told(peer) if isinstance(route, FlowRoute))
 
     def neighbors(self) -> list[NeighborStatus]:
         """Return how things stand with each peer."""
-        return [_status(link) for link in self._links.values()]
+        return [status_of(link, dynamic=self._members(name) is not None) for name, link in self._links.items()]
 
-    def _wanted(self, peer: str | None) -> Iterable[Route]:
-        links = [self._link(peer)] if peer is not None else list(self._links.values())
-        return dict.fromkeys(route for link in links for route in link.peer.rib.wanted.values())
+    async def self_test(self, peer: str, *, wait_s: float = 3.0) -> SelfTest:
+        """Send a peer a rule that can hit nothing, for each family of rules, watch the session and withdraw it.
+
+        `ConfigError` where there is no such peer, or a test of it is running.
+        """
+        return await self_test(self, self._link(peer), wait_s=wait_s)
+
+    def _add(self, config: PeerConfig | PeerRange) -> str:
+        """Take a peer or range in and return its name."""
+        ranged = isinstance(config, PeerRange)
+        name = canonical(config.prefix if isinstance(config, PeerRange) else config.address)
+        if name in self._links or name in self._ranges:
+            raise ConfigError(f"bgp.peers.{name}", f"this {'prefix' if ranged else 'address'} has a peer already")
+        if isinstance(config, PeerRange):
+            self._ranges[name] = self._new_range(config)
+        else:
+            check_transport(config)
+            self._links[name] = self._new_link(config)
+        try:
+            self._check_keys()
+        except ConfigError:
+            self._remove(name)
+            raise
+        return name
+
+    def _new_range(self, config: PeerRange) -> Members:
+        key = f"bgp.peers.{config.prefix}"
+        if not self._listens:
+            raise ConfigError(key, "a prefix of peers needs a port to listen on")
+        first = network_of(config.prefix, key).network_address
+        check_peer(msgspec.structs.replace(config.template, address=str(first)))
+        check_transport(config.template, zones=False)
+        return Members(config, busy=self._is_busy, forget=self._forget)
+
+    def _new_link(self, config: PeerConfig, members: Members | None = None) -> Link:
+        peer = Peer(config, jitter=self._jitter)
+        if members is None:
+            return Link(peer, self._hooks, spawn=self._spawn)
+        return Link(peer, self._hooks, spawn=self._spawn, settled=members.settled)
+
+    def _remove(self, name: str) -> None:
+        self._links.pop(name, None)
+        members = self._ranges.pop(name, None)
+        if members is not None:
+            for each in members.names():
+                self._links.pop(each, None)
+            members.close()
+
+    def _configs(self) -> Iterable[tuple[str, PeerConfig]]:
+        """Yield each address and prefix with what it asks of the listeners."""
+        for name, members in self._ranges.items():
+            yield name, members.config.template
+        for name, link in self._links.items():
+            if self._members(name) is None:
+                yield name, link.peer.config
+
+    def _check_keys(self) -> None:
+        """Refuse a peer without a key within a range that has one: the kernel would ask it for that of the range."""
+        for prefix, members in self._ranges.items():
+            for name, link in self._links.items() if members.config.template.md5_key is not None else ():
+                if link.peer.config.md5_key is None and name in members:
+                    raise ConfigError(f"bgp.peers.{name}.md5_key", f"needed, since {prefix} around it has one")
+
+    def _members(self, name: str) -> Members | None:
+        """Return the range that a link was made for, or None."""
+        return next((members for members in self._ranges.values() if name in members.names()), None)
+
+    def _is_busy(self, name: str) -> bool:
+        return self._wanted.own(name) > 0
+
+    def _forget(self, name: str) -> None:
+        del self._links[name]
+
+    def _find(self, name: str) -> Link | Refused:
+        """Return the link of an address that has connected, made for it where it is of a range."""
+        link = self._links.get(name)
+        if link is None:
+            return self._join(name)
+        members = self._members(name)
+        if members is not None:
+            members.came(name)
+        return link
+
+    def _join(self, name: str) -> Link | Refused:
+        """Make the link of an address in a range."""
+        members = next((members for members in self._ranges.values() if name in members), None)
+        if members is None:
+            return Refused("no such peer is configured")
+        config = members.maybe_config(name)
+        if config is None:
+            return Refused(f"{members.config.prefix} has its {members.config.max_neighbors} neighbours already")
+        link = self._links[name] = self._new_link(config, members)
+        if self._tasks is not None:
+            self._spawn(self._feed(link))
+        return link
+
+    def _part(self, link: Link) -> None:
+        """Take leave of one peer."""
+        link.remove()
+        if self._tasks is not None:
+            self._leaving.add(link)
+            self._spawn(self._see_off(link))
+
+    async def _see_off(self, link: Link) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_S):
+                await link.drained()
+        link.abort()
+        self._leaving.discard(link)
+
+    async def _introduce(self, link: Link) -> None:
+        await self._feed(link)
+        if self._links.get(link.name) is link:
+            link.start()
+
+    async def _feed(self, link: Link) -> None:
+        """Tell one peer, little by little, what is wanted there."""
+        refused = 0
+        for place, (key, _) in enumerate(list(self._wanted.routes(link.name))):
+            entry = self._wanted.at(link.name, key)  # it may have changed meanwhile
+            if entry is None or entry.route is None or key.family not in link.peer.config.families:
+                continue
+            try:
+                link.peer.rib.announce(entry.route)
+            except Inexpressible as error:
+                refused += 1
+                if refused == 1:
+                    _LOG.warning("%s: is not told all that is wanted: %s", link.name, error)
+            if place % _CHUNK == _CHUNK - 1:
+                link.pump_soon()
+                await asyncio.sleep(0)
+        link.pump_soon()
+
+    async def _restore(self) -> None:
+        """Take over what the state file keeps; what was announced before the start stands above it."""
+        if self._store is None:
+            return
+        kept = await asyncio.to_thread(self._store.open, time.time())
+        before = self._wanted.rows()
+        for place, row in enumerate(kept.rows):
+            self._wanted.put(*row)
+            if place % _CHUNK == _CHUNK - 1:
+                await asyncio.sleep(0)
+        self._store.start()
+        self._wanted.note = self._store.put
+        for row in before:
+            self._wanted.put(*row)
+        self._report(kept)
+
+    def _report(self, kept: Kept) -> None:
+        """Say what the state file held, and make the neighbours of prefixes that have rules of their own in it."""
+        if kept.rows or kept.expired:
+            _LOG.info("%d routes restored from the state file, %d had expired", len(kept.rows), kept.expired)
+        for name in self._wanted.places():
+            if name not in self._links and isinstance(self._join(name), Refused):
+                _LOG.info("%d routes of %s are kept until there is such a peer", self._wanted.own(name), name)
+
+    def _keeps(self, kind: type[BaseException] | None) -> bool:
+        """Tell whether the state stays at the end: for an upgrade, or because an error is the reason."""
+        if self._state is None:
+            return False
+        return self._state.keep_on_stop or (kind is not None and issubclass(kind, Exception))
+
+    def _told(self, peer: str | None) -> Iterable[Route]:
+        if peer is not None:
+            return self._link(peer).peer.rib.wanted.values()
+        here = (route for link in self._links.values() for route in link.peer.rib.wanted.values())
+        return dict.fromkeys(itertools.chain(here, (route for _, route in self._wanted.routes(EVERYONE))))
 
     def _link(self, peer: str) -> Link:
-        link = self._links.get(_canonical(peer)) if isinstance(peer, str) else None  # a script may say anything
+        link = self._links.get(canonical(peer)) if isinstance(peer, str) else None  # a script may say anything
         if link is None:
-            known = ", ".join(self._links) or "none"
+            known = ", ".join((*self._ranges, *self._links)) or "none"
             raise ConfigError(f"bgp.peers.{peer}", f"no such peer (known: {known})")
         return link
 
     def _addressed(self, peer: str | None, family: Family) -> list[Link]:
         if peer is not None:
+            name = canonical(peer) if isinstance(peer, str) else ""
+            if name not in self._links and any(name in members for members in self._ranges.values()):
+                self._join(name)  # a neighbour that is yet to come
             return [self._link(peer)]
         links = [link for link in self._links.values() if family in link.peer.config.families]
-        if not links:
+        if not links and not any(family in members.config.template.families for members in self._ranges.values()):
             raise Inexpressible("the route", f"the family {family.label}", "any peer")
         return links
 
-    def _guard(self, config: PeerConfig) -> None:
-        """Make the listeners ask for this peer's key, and answer with a time-to-live that GTSM lets in."""
-        for sock in self._listeners:
-            if sock.family != family_of(config.address):
-                continue
-            if config.md5_key is not None:
-                set_md5(sock, config.address, config.md5_key)
-            if config.gtsm_hops is not None:
-                apply_ttl(sock, msgspec.structs.replace(config, gtsm_hops=None, ttl=255))
+    def _check_range(self, members: Members, route: Route, key: RouteKey) -> None:
+        """Raise `Inexpressible` where the neighbours of a range could not be told of a route for everyone."""
+        name, template = members.config.prefix, members.config.template
+        if key.family not in template.families:
+            raise Inexpressible("the route", f"the family {key.family.label}", f"peers of {name}")
+        adapt(route, template.profile, key=key)
+        if self._wanted.own(EVERYONE) >= template.max_routes and self._wanted.at(EVERYONE, key) is None:
+            raise Inexpressible("the route", f"more than {template.max_routes} routes", f"peers of {name}")
+
+    def _plan_expiry(self) -> None:
+        """See to it that the next route that expires is withdrawn in time."""
+        at = self._wanted.next_expiry()
+        if at is None or self._tasks is None or (self._expiry is not None and self._expiry_at <= at):
+            return
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._expiry_at = at
+        delay = min(max(at - time.time(), 0.0), _LOOK_S)
+        self._expiry = asyncio.get_running_loop().call_later(delay, self._expire)
+
+    def _expire(self) -> None:
+        self._expiry = None
+        for place, key in self._wanted.due(time.time(), most=_CHUNK):
+            self.withdraw(place or None, key)
+            _LOG.info("a route of %s has expired and is withdrawn", place or "all peers")
+        self._plan_expiry()
+
+    def _stop_timers(self) -> None:
+        for members in self._ranges.values():
+            members.close()
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         if self._tasks is None:  # pragma: no cover - links are started inside `async with`
+            work.close()
             raise RuntimeError("the speaker is not running")
         return self._tasks.create_task(work)
 
-    def _find(self, connection: Connection) -> Link | None:
-        """Return the link a new connection belongs to, or None where it is not welcome."""
-        name = connection.transport.get_extra_info("peername")  # None where the peer is gone already
-        link = self._links.get(_canonical(name[0])) if name else None
-        if link is None or not self._servers[0].is_serving() or not link.accept(connection):
-            return None
-        return link
 
-
-def _canonical(address: str) -> str:
-    with contextlib.suppress(ValueError):
-        return str(ipaddress.ip_address(address.partition("%")[0]))
-    return address
-
-
-def _status(link: Link) -> NeighborStatus:
-    status = link.peer.status()
-    agreed = status.negotiated
-    return NeighborStatus(
-        address=status.address,
-        state=status.state.value,
-        since=time.time() - (time.monotonic() - status.since),
-        peer_as=None if agreed is None else agreed.peer_as,
-        router_id=None if agreed is None else str(ipaddress.IPv4Address(agreed.router_id)),
-        families=() if agreed is None else tuple(family.label for family in sorted(agreed.families)),
-        received=dict(status.received),
-        problems=dict(status.problems),
-        wanted=status.wanted,
-        sent=status.sent,
-        waiting=status.waiting,
-        not_negotiated=status.not_negotiated,
-        failures=status.failures,
-        last_error=status.last_error,
-    )
+async def _end(
+    tasks: asyncio.TaskGroup,
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    trace: TracebackType | None,
+) -> None:
+    """End a group; what the block raised is raised by itself, not as a group."""
+    try:
+        await tasks.__aexit__(kind, error, trace)
+    except BaseExceptionGroup as group:
+        if group.exceptions != (error,):
+            raise

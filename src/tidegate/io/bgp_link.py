@@ -8,40 +8,27 @@ loop or grow memory: beyond one chunk, what waits is the set of wanted routes it
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, assert_never
 
-import msgspec
-
 from tidegate.errors import SourceError
-from tidegate.io.bgp_socket import apply_ttl, dial_socket
+from tidegate.io.bgp_hooks import Hooks, Teller
+from tidegate.io.bgp_socket import apply_ttl, canonical, dial_socket, socket_address
 from tidegate.units import Seconds
+from tidegate.wire.bgp.constants import Cease
+from tidegate.wire.bgp.message import shutdown
 from tidegate.wire.bgp.peer import Gone, Notice, Peer, PeerEffect, Way
 from tidegate.wire.bgp.routes import RouteKey
 from tidegate.wire.bgp.session import Changed, Close, Dial, Down, Notified, Refresh, Routes, Send, Up
-from tidegate.wire.bgp.update import Update
 
-__all__ = ["Connection", "Hooks", "Link", "now"]
+__all__ = ["Connection", "Hooks", "Link", "Watch", "now"]
 
-_LOG: Final = logging.getLogger("tidegate.bgp")
 _CHUNK_OCTETS: Final = 16384  # read or written in one turn of the loop: some 200 UPDATEs, about 10 ms
 _LINGER_S: Final = 2.0  # how long a closed connection may take to deliver its last message
 
-
-def _nothing(*_: object) -> None:
-    return
-
-
-class Hooks(msgspec.Struct, frozen=True):
-    """What to call on the event loop. `sent` has the peer, the route's key and wall-clock nanoseconds of the write."""
-
-    up: Callable[[str], object] = _nothing
-    down: Callable[[str], object] = _nothing
-    sent: Callable[[str, RouteKey, int], object] = _nothing
-    update: Callable[[str, Update], object] = _nothing
+Watch = Callable[[RouteKey | Down], object]
 
 
 def now() -> Seconds:
@@ -52,16 +39,26 @@ def now() -> Seconds:
 class Link:
     """A peer with its sockets: at most two connections, one attempt to connect, one timer.
 
-    `spawn` starts a task in the group of whoever owns the link.
+    `spawn` starts a task in the group of whoever owns the link; `settled` is called when nothing is open and nothing
+    timed. `watch`, where somebody has set it, hears what was written and how the session fell.
     """
 
     def __init__(
-        self, peer: Peer, hooks: Hooks, *, spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+        self,
+        peer: Peer,
+        hooks: Hooks,
+        *,
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+        settled: Callable[[Link], object] = lambda _: None,
     ) -> None:
         self.peer = peer
-        self.address = peer.config.address
-        self._hooks = hooks
+        self.name = canonical(peer.config.address)
+        self.teller = Teller(peer.config.address, hooks)
+        self.watch: Watch | None = None
+        self.octets_in = 0
+        self.octets_out = 0
         self._spawn = spawn
+        self._settled = settled
         self._connections: dict[Way, Connection] = {}
         self._closing: set[Connection] = set()
         self._dialling: asyncio.Task[None] | None = None
@@ -80,15 +77,41 @@ class Link:
 
     def stop(self) -> None:
         """Say Cease 6/2 and close; `drained` tells when that is done."""
+        self.teller.ending = True
         self.do(self.peer.stop(now()))
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_timer()
+
+    def remove(self) -> None:
+        """Say Cease 6/3 and close: this is a peer no more."""
+        self.teller.ending = True
+        for way, session in self.peer.sessions.items():
+            farewell = session.stop(now(), notification=shutdown(Cease.DECONFIGURED))
+            self.do([PeerEffect(way, effect) for effect in farewell])
+        self._stop_timer()
+
+    def leave(self) -> None:
+        """Close without a word, so that a peer that helps a restart keeps what it was told."""
+        for connection in list(self._connections.values()):
+            self._end(connection)
+        self._connections.clear()
+        self._stop_dialling()
+        self._stop_timer()
+        self._note_quiet()
 
     def abort(self) -> None:
         """Close what is still open at once."""
         for connection in list(self._closing):
             connection.transport.abort()
+
+    def ends(self) -> tuple[str, int, str, int] | None:
+        """Return the local address and port and the remote ones of the best connection, or None."""
+        way = self.peer.established
+        connection = next(iter(self._connections.values()), None) if way is None else self._connections.get(way)
+        if connection is None:
+            return None
+        here = connection.transport.get_extra_info("sockname") or ("", 0)
+        there = connection.transport.get_extra_info("peername") or ("", 0)
+        return here[0], here[1], there[0], there[1]
 
     def accept(self, connection: Connection) -> bool:
         """Take on a connection that the peer has opened; tell whether it is welcome."""
@@ -110,6 +133,7 @@ class Link:
 
     def received(self, connection: Connection, data: bytes) -> None:
         """Hear octets."""
+        self.octets_in += len(data)
         self.do(self.peer.receive(connection.way, data, now()))
 
     def lost(self, connection: Connection, reason: str) -> None:
@@ -148,11 +172,27 @@ class Link:
         self._note_quiet()
         self.pump_soon()
 
+    def settle(self) -> None:
+        """Say so where nothing is open and nothing timed."""
+        if self._quiet.is_set() and self._timer is None:
+            self._settled(self)
+
     def _note_quiet(self) -> None:
         if self._connections or self._closing or self._dialling is not None:
             self._quiet.clear()
         else:
             self._quiet.set()
+            self.settle()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _stop_dialling(self) -> None:
+        if self._dialling is not None:
+            self._dialling.cancel()
+            self._dialling = None
 
     def pump_soon(self) -> None:
         """See to what is unsaid, in a turn of the loop of its own."""
@@ -165,31 +205,23 @@ class Link:
             case Dial():
                 self._dialling = self._spawn(self._connect())
             case Send(data=data):
-                self._connections[each.way].transport.write(data)
+                self._write(self._connections[each.way], data)
             case Close(abort=abort):
                 self._close(each.way, abort=abort)
-            case Up(negotiated=negotiated):
-                _LOG.info("%s: established, AS %d", self.address, negotiated.peer_as)
-                self._call(self._hooks.up, self.address)
-            case Down(was_up=True, reason=reason):
-                _LOG.warning("%s: down: %s", self.address, reason)
-                self._call(self._hooks.down, self.address)
-            case Down(reason=reason):
-                _LOG.info("%s: not established: %s", self.address, reason)
-            case Routes(update=update):
-                self._call(self._hooks.update, self.address, update)
+            case Down() as down:
+                self.teller.tell(down)
+                if down.was_up and self.watch is not None:
+                    self.watch(down)
+            case Up() | Routes() | Changed() | Notified() | Gone() | Notice() as news:
+                self.teller.tell(news)
             case Refresh():
                 pass  # the peer has marked the routes, and they follow
-            case Changed() | Notified() | Gone() | Notice():
-                pass
             case effect:
                 assert_never(effect)
 
-    def _call(self, hook: Callable[..., object], *arguments: object) -> None:
-        try:
-            hook(*arguments)
-        except Exception:  # noqa: BLE001 - a hook is a user's code: whatever it raises must not end a session
-            _LOG.exception("a BGP hook failed")
+    def _write(self, connection: Connection, data: bytes) -> None:
+        self.octets_out += len(data)
+        connection.transport.write(data)
 
     def _tick(self) -> None:
         self._timer = None
@@ -200,22 +232,23 @@ class Link:
         loop = asyncio.get_running_loop()
         try:
             with dial_socket(config) as sock:
-                await loop.sock_connect(sock, (config.address, config.port))
+                await loop.sock_connect(sock, socket_address(config.address, config.port))
                 await loop.create_connection(lambda: Connection(Way.OUT, self), sock=sock.dup())
         except (OSError, SourceError) as error:
             self._dialling = None
             number = error.errno if isinstance(error, OSError) else None
-            words = os.strerror(number) if number else str(error)
+            words = os.strerror(number) if number else str(error)  # an interface that is not here has no number
             reason = f"connecting to {config.address} port {config.port}: {words}"
             self.do(self.peer.disconnected(Way.OUT, now(), reason=reason))
 
     def _close(self, way: Way, *, abort: bool) -> None:
-        if way is Way.OUT and self._dialling is not None:
-            self._dialling.cancel()
-            self._dialling = None
+        if way is Way.OUT:
+            self._stop_dialling()
         connection = self._connections.pop(way, None)
-        if connection is None:
-            return
+        if connection is not None:
+            self._end(connection, abort=abort)
+
+    def _end(self, connection: Connection, *, abort: bool = False) -> None:
         self._closing.add(connection)
         if abort:
             connection.transport.abort()
@@ -233,11 +266,12 @@ class Link:
         messages = self.peer.pull(_CHUNK_OCTETS, now())
         if not messages:
             return
-        connection.transport.write(b"".join(message.data for message in messages))
+        self._write(connection, b"".join(message.data for message in messages))
         wall_ns = time.time_ns()
-        for message in messages:
-            for key in message.keys:
-                self._call(self._hooks.sent, self.address, key, wall_ns)
+        for key in (key for message in messages for key in message.keys):
+            self.teller.sent(key, wall_ns)
+            if self.watch is not None:
+                self.watch(key)
         self.pump_soon()
 
 

@@ -1,0 +1,112 @@
+"""Neighbours that nobody names one by one: whoever connects from a prefix becomes one, made from a template.
+
+A neighbour stays as long as it has a connection, something timed (a back-off, routes kept over its restart) or rules of
+its own, and for a while after that; where the range is full, the one that has been gone longest makes room. One that
+was shut out over its number of prefixes stays, so that coming again does not let it in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from tidegate.errors import ConfigError
+from tidegate.io.bgp_link import Link
+from tidegate.wire.bgp.peer import PeerConfig
+
+__all__ = ["Members", "PeerRange", "network_of"]
+
+_LINGER_S: Final = 120.0
+
+
+class PeerRange(msgspec.Struct, frozen=True):
+    """A prefix whose addresses may connect. `template` is what each is told; its address and `passive` do not count."""
+
+    prefix: str
+    template: PeerConfig
+    max_neighbors: int = 64
+    linger_s: float = _LINGER_S  # how long one that is gone is remembered
+
+
+def network_of(prefix: str, key: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Return a prefix; `ConfigError` where it is none, or has bits beyond its length."""
+    try:
+        return ipaddress.ip_network(prefix)
+    except ValueError:
+        pass
+    try:
+        meant = ipaddress.ip_network(prefix, strict=False)
+    except ValueError:
+        raise ConfigError(key, f"{prefix!r} is neither an address nor a prefix") from None
+    raise ConfigError(key, f"{prefix} has bits beyond its length; {meant} is meant?")
+
+
+class Members:
+    """The neighbours of one range. `forget` is called for each that is to be one no more."""
+
+    def __init__(self, config: PeerRange, *, busy: Callable[[str], bool], forget: Callable[[str], None]) -> None:
+        key = f"bgp.peers.{config.prefix}"
+        self.network = network_of(config.prefix, key)
+        if not 1 <= config.max_neighbors <= 10_000:
+            raise ConfigError(f"{key}.max_neighbors", f"{config.max_neighbors} is not from 1 to 10000")
+        self.config = config
+        self._busy = busy
+        self._forget = forget
+        self._gone: dict[str, asyncio.TimerHandle | None] = {}  # None: here, or held
+
+    def __len__(self) -> int:
+        return len(self._gone)
+
+    def __contains__(self, name: str) -> bool:
+        address = ipaddress.ip_address(name)
+        return address.version == self.network.version and address in self.network
+
+    def names(self) -> tuple[str, ...]:
+        """Return who is remembered."""
+        return tuple(self._gone)
+
+    def maybe_config(self, name: str) -> PeerConfig | None:
+        """Return what a new neighbour is told, or None where there is no room."""
+        if len(self._gone) >= self.config.max_neighbors and not self._make_room():
+            return None
+        self._gone[name] = None
+        return msgspec.structs.replace(self.config.template, address=name, passive=True)
+
+    def settled(self, link: Link) -> None:
+        """Hear that a neighbour has no connection and nothing timed, perhaps again."""
+        if self._gone.get(link.name) is None and link.name in self._gone:
+            loop = asyncio.get_running_loop()
+            del self._gone[link.name]  # the longest gone stands first
+            self._gone[link.name] = loop.call_later(self.config.linger_s, self._leave, link.name)
+
+    def came(self, name: str) -> None:
+        """Hear that a neighbour is back."""
+        timer = self._gone.get(name)
+        if timer is not None:
+            timer.cancel()
+            self._gone[name] = None
+
+    def close(self) -> None:
+        """Forget everybody, without telling."""
+        for timer in self._gone.values():
+            if timer is not None:
+                timer.cancel()
+        self._gone.clear()
+
+    def _leave(self, name: str) -> None:
+        self._gone[name] = None
+        if not self._busy(name):
+            del self._gone[name]
+            self._forget(name)
+
+    def _make_room(self) -> bool:
+        for name, timer in self._gone.items():
+            if timer is not None and not self._busy(name):
+                timer.cancel()
+                self._leave(name)
+                return True
+        return False
