@@ -1,0 +1,148 @@
+"""From entries of MRT tables to UPDATEs: routes with the same attributes go into one.
+
+`Batch.add` takes entries in any order; `flush` gives the UPDATEs, each with how it is to be read. What an UPDATE would
+not carry in that form is put right: the next hop alone, which tables have in place of MP_REACH_NLRI (some writers put
+all of it). Nothing is judged here, `decode_update` does that.
+
+Answers for: RFC 6396 section 4.3.4, RFC 8050 section 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from tidegate.errors import DecodeError
+from tidegate.units import Asn
+from tidegate.wire.bgp.constants import AttributeCode, AttributeFlag, Family
+from tidegate.wire.bgp.open import Negotiated
+from tidegate.wire.cursor import Reader, Writer
+
+__all__ = ["Batch", "Batched", "Form", "form_of"]
+
+_NLRI_OCTETS: Final = 16_384  # in one UPDATE: what it is decoded to stays small
+_ATTRIBUTES_OCTETS: Final = 48_000  # with the NLRI they fit an UPDATE; no peer can have sent more in one message
+_BATCH_OCTETS: Final = 1 << 21  # attributes and NLRI that wait
+_ALL: Final = frozenset(Family)
+_LONG: Final = int(AttributeFlag.LONG)
+
+
+class Form(msgspec.Struct, frozen=True):
+    """How entries are written."""
+
+    family: Family
+    four_octet_as: bool = True
+    with_path_id: bool = False
+
+
+class Batched(msgspec.Struct, frozen=True):
+    """One UPDATE's body, how to read it, and how many routes it has."""
+
+    body: bytes
+    negotiated: Negotiated
+    routes: int
+
+
+def form_of(*, four_octet_as: bool, with_path_id: bool) -> Negotiated:
+    """Return how messages of a file are read: all attributes count, as it is not known who is whose internal peer."""
+    return Negotiated(
+        local_as=Asn(0),
+        peer_as=Asn(0),
+        router_id=0,
+        hold_time_s=0,
+        families=_ALL,
+        four_octet_as=four_octet_as,
+        extended_message=True,
+        add_path_receive=_ALL if with_path_id else frozenset(),
+    )
+
+
+class Batch:
+    """Entries that wait for others with the same attributes. The caller flushes it when it is `full`, and at the end.
+
+    `bad` counts entries whose attributes cannot even be told apart.
+    """
+
+    def __init__(self) -> None:
+        self.bad = 0
+        self._waiting: dict[tuple[Form, bytes], list[bytes]] = {}
+        self._octets = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time to flush."""
+        return self._octets > _BATCH_OCTETS
+
+    def add(self, form: Form, attributes: bytes, nlri: bytes, path_id: int = 0) -> None:
+        """Take one entry; `nlri` is without path identifier."""
+        octets = path_id.to_bytes(4, "big") + nlri if form.with_path_id else nlri
+        waiting = self._waiting.get((form, attributes))
+        if waiting is None:
+            waiting = self._waiting[form, attributes] = []
+            self._octets += len(attributes) + 64
+        waiting.append(octets)
+        self._octets += len(octets)
+
+    def flush(self) -> Iterator[Batched]:
+        """Give all that waits as UPDATEs, and begin anew."""
+        waiting, self._waiting, self._octets = self._waiting, {}, 0
+        for (form, attributes), found in waiting.items():
+            negotiated = form_of(four_octet_as=form.four_octet_as, with_path_id=form.with_path_id)
+            step = max(1, _NLRI_OCTETS // 21)  # the most octets of a prefix with its path identifier
+            try:
+                block, next_hop = _split(attributes)
+            except DecodeError:
+                self.bad += len(found)
+                continue
+            for start in range(0, len(found), step):
+                part = found[start : start + step]
+                yield Batched(_body(form.family, block, next_hop, b"".join(part)), negotiated, len(part))
+
+
+def _split(attributes: bytes) -> tuple[bytes, bytes | None]:
+    """Return the attributes without MP_REACH_NLRI, and the next hop that stood there."""
+    if len(attributes) > _ATTRIBUTES_OCTETS:
+        raise DecodeError("attributes too long", 0)
+    reader, kept, next_hop = Reader(attributes), Writer(), None
+    while len(reader):
+        start = reader.offset
+        flags, code = reader.u8(), reader.u8()
+        value = reader.window(reader.u16() if flags & _LONG else reader.u8())
+        if code == AttributeCode.MP_REACH and next_hop is None:
+            next_hop = _next_hop(value)
+        elif code not in {AttributeCode.MP_REACH, AttributeCode.MP_UNREACH}:
+            kept.put(Reader(attributes, start, reader.offset).rest())
+    return kept.bytes(), next_hop
+
+
+def _next_hop(value: Reader) -> bytes:
+    if value.peek(1) and value.peek(1)[0] == len(value) - 1:
+        value.skip(1)
+        return value.rest()
+    value.skip(3)  # the whole attribute, beginning with AFI and SAFI
+    return value.take(value.u8())
+
+
+def _body(family: Family, block: bytes, next_hop: bytes | None, nlri: bytes) -> bytes:
+    out = Writer()
+    out.u16(0)
+    if next_hop is None and family is Family.IPV4_UNICAST:
+        out.u16(len(block))
+        out.put(block)
+        out.put(nlri)
+        return out.bytes()
+    hop = next_hop or b""
+    reach = Writer()
+    reach.u16(family.afi)
+    reach.u8(family.safi)
+    reach.u8(len(hop))
+    reach.put(hop)
+    reach.u8(0)
+    reach.put(nlri)
+    value = reach.bytes()
+    head = bytes((AttributeFlag.OPTIONAL | AttributeFlag.LONG, AttributeCode.MP_REACH))
+    out.u16(len(block) + len(value) + 4)
+    out.put(head + len(value).to_bytes(2, "big") + value + block)
+    return out.bytes()
