@@ -9,6 +9,7 @@ from tidegate.agent import sampling_kernels
 from tidegate.data import prefixes
 from tidegate.engine import engine, key_kernels, source_kernels, table_kernels, text_kernels
 from tidegate.io import mmsg, packet_headers
+from tidegate.wire.bgp import mrt_walk
 from tidegate.wire.capture import frames, unwrap
 from tidegate.wire.netlink import samples
 from tidegate.wire.sflow import columns, pack
@@ -33,4 +34,5 @@ ALL_KERNELS: tuple[Callable[..., Any], ...] = (
     *engine.KERNELS,
     *frames.KERNELS,
     *unwrap.KERNELS,
+    *mrt_walk.KERNELS,
 )
