@@ -1,40 +1,44 @@
-"""One configured peer, without a socket: up to two connections, one session, and what is to be announced over it.
+"""One configured peer, without a socket: up to two connections, one session, and the routes both ways.
 
 The shell says what happened to which of the two connections (`Way`); the answers are effects that name the connection
 they are for. Dialling backs off exponentially, and a session that was up for a short time only does not reset that: a
 peer that resets on each of our UPDATEs is not asked again every second.
 
-Answers for: RFC 4271 sections 6.8 (collision) and 8.1.1 (IdleHoldTimer, DampPeerOscillations), RFC 6286 section 2.3.
+Answers for: RFC 4271 sections 6.8 (collision) and 8.1.1 (IdleHoldTimer, DampPeerOscillations), RFC 4486 section 4, RFC
+4724 sections 4.1 (the restarting speaker) and 5, RFC 6286 section 2.3, RFC 7313 section 4, RFC 8538 section 5.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
+from msgspec import structs
 
-from tidegate.errors import ConfigError
 from tidegate.units import Asn, Seconds
 from tidegate.wire.bgp.constants import Cease, Family, RefreshSubtype
-from tidegate.wire.bgp.message import Notification, shutdown
-from tidegate.wire.bgp.open import Capabilities, GracefulRestart, Negotiated, Open
-from tidegate.wire.bgp.profile import SAFE, Profile
-from tidegate.wire.bgp.ribout import Outgoing, RibOut
-from tidegate.wire.bgp.session import (
-    Down,
-    Effect,
-    Refresh,
-    Routes,
-    Session,
-    SessionConfig,
-    State,
-    Up,
+from tidegate.wire.bgp.inbound import Inbound
+from tidegate.wire.bgp.message import (
+    Notification,
+    RouteRefresh,
+    encode_refresh,
+    hard_reset,
+    shutdown,
+    too_many_prefixes,
 )
+from tidegate.wire.bgp.open import Negotiated
+from tidegate.wire.bgp.peer_config import PeerConfig, check_peer, opening
+from tidegate.wire.bgp.peer_news import Gone, News, Notice, NoticeKind, name_routes
+from tidegate.wire.bgp.prefix_limits import PrefixLimits
+from tidegate.wire.bgp.ribin import RibIn
+from tidegate.wire.bgp.ribout import Outgoing, RibOut
+from tidegate.wire.bgp.routes import RouteKey
+from tidegate.wire.bgp.session import Down, Effect, Refresh, Routes, Send, Session, SessionConfig, State, Up
+from tidegate.wire.bgp.suspects import Suspects
 
 __all__ = [
     "Gone",
@@ -52,76 +56,10 @@ _FIRST_WAIT_S: Final = 1.0
 _LONGEST_WAIT_S: Final = 120.0
 _STABLE_S: Final = 120.0  # a session that lived shorter counts as a failure
 _PATIENCE: Final = 3  # failures after which the peer's own connections are refused as well while waiting
+_MOST_REASONS: Final = 64  # that problems are counted by
 _ORDER: Final = tuple(State)
 _TALKING: Final = frozenset({State.OPEN_SENT, State.OPEN_CONFIRM, State.ESTABLISHED})
-
-
-class PeerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One peer. `peer_as` None takes any; `ttl` is for eBGP over hops, `gtsm_hops` turns RFC 5082 on in its place."""
-
-    address: str
-    local_as: int
-    router_id: str
-    peer_as: int | None = None
-    port: int = 179
-    local_address: str | None = None
-    passive: bool = False
-    md5_key: str | None = None
-    ttl: int | None = None
-    gtsm_hops: int | None = None
-    hold_time_s: int = 90
-    connect_retry_s: float = 5.0
-    graceful_restart_s: int = 120  # how long the peer is asked to keep what it was told; 0: graceful restart is off
-    stale_s: int = 300  # the longest that what the peer has said is kept over a restart of its
-    families: tuple[Family, ...] = tuple(Family)
-    add_path: bool = False  # take several paths a prefix, of unicast
-    extended_next_hop: bool = True  # take IPv4 routes over IPv6 next hops (RFC 8950)
-    enhanced_refresh: bool = True  # RFC 7313
-    max_prefixes: int = 2_000_000  # each family; 0: any number
-    max_prefixes_warn_percent: int = 80
-    max_prefixes_restart_s: float = 0  # 0: stay down until started again by hand
-    profile: Profile = SAFE
-    max_routes: int = 100_000  # to be sent
-
-
-def check_peer(config: PeerConfig) -> None:
-    """Raise `ConfigError` where a value cannot be used."""
-    key = f"bgp.peers.{config.address}"
-    for name, text, kind in (
-        ("address", config.address, ipaddress.ip_address),
-        ("local_address", config.local_address or config.address, ipaddress.ip_address),
-        ("router_id", config.router_id, ipaddress.IPv4Address),
-    ):
-        try:
-            kind(text)
-        except ValueError:
-            raise ConfigError(f"{key}.{name}", f"{text!r} is no address") from None
-    for name, number, least, most in (
-        ("local_as", config.local_as, 1, (1 << 32) - 1),
-        ("peer_as", config.peer_as, 1, (1 << 32) - 1),
-        ("port", config.port, 1, 65535),
-        ("ttl", config.ttl, 1, 255),
-        ("gtsm_hops", config.gtsm_hops, 1, 254),
-        ("hold_time_s", config.hold_time_s or None, 3, 65535),
-        ("graceful_restart_s", config.graceful_restart_s, 0, 4095),
-        ("stale_s", config.stale_s, 1, 86_400),
-        ("max_prefixes", config.max_prefixes, 0, (1 << 32) - 1),
-        ("max_prefixes_warn_percent", config.max_prefixes_warn_percent, 1, 100),
-        ("max_prefixes_restart_s", config.max_prefixes_restart_s, 0, 86_400),
-        ("max_routes", config.max_routes, 1, 10_000_000),
-    ):
-        if number is not None and not least <= number <= most:
-            raise ConfigError(f"{key}.{name}", f"{number} is not from {least} to {most}")
-    if config.local_address is not None:
-        here, there = ipaddress.ip_address(config.local_address), ipaddress.ip_address(config.address)
-        if here.version != there.version:
-            raise ConfigError(f"{key}.local_address", f"{here} is of IPv{here.version}, the peer of IPv{there.version}")
-    if config.md5_key is not None and not 1 <= len(config.md5_key.encode()) <= 80:
-        raise ConfigError(f"{key}.md5_key", "a key has from 1 to 80 octets")
-    if not config.families:
-        raise ConfigError(f"{key}.families", "at least one family is needed")
-    if int(ipaddress.IPv4Address(config.router_id)) == 0:
-        raise ConfigError(f"{key}.router_id", "0.0.0.0 is no identifier")
+_SPOKEN: Final = frozenset({Cease.SHUTDOWN, Cease.RESET})  # those that may carry words (RFC 9003)
 
 
 class Way(Enum):
@@ -134,38 +72,11 @@ class Way(Enum):
 _OTHER: Final[Mapping[Way, Way]] = MappingProxyType({Way.OUT: Way.IN, Way.IN: Way.OUT})
 
 
-class Gone(msgspec.Struct, frozen=True):
-    """Routes of the peer were removed without an UPDATE of its: `rib_in` no longer has them."""
-
-    families: tuple[Family, ...]
-    routes: int
-    why: str
-
-
-class NoticeKind(Enum):
-    """What a `Notice` is about: a closed set, to be counted by."""
-
-    PREFIX_WARNING = "prefix warning"
-    PREFIX_LIMIT = "prefix limit"
-    STALE = "stale"
-    REFRESH = "refresh"
-    IDENTITY = "identity"
-    REPLACED = "replaced"
-    HELD_BACK = "held back"
-
-
-class Notice(msgspec.Struct, frozen=True):
-    """Something that people should read."""
-
-    kind: NoticeKind
-    text: str
-
-
 class PeerEffect(msgspec.Struct, frozen=True):
     """What is to be done, and on which connection; that says nothing where the effect is `Gone` or `Notice`."""
 
     way: Way
-    effect: Effect | Gone | Notice
+    effect: Effect | News
 
 
 class PeerStatus(msgspec.Struct, frozen=True):
@@ -183,60 +94,114 @@ class PeerStatus(msgspec.Struct, frozen=True):
     sent: int  # of those wanted, in the session that is up
     waiting: int  # UPDATEs
     not_negotiated: int  # of those wanted, while a session is up: of families that the peer did not agree to
+    held_back: Mapping[RouteKey, str]  # of those wanted, and why
+    shut: str  # why the peer stays down until it is started again, or until a timer; empty if it does not
+    restarting: bool  # this side has come back and the peer has not heard everything yet
+    routes: Mapping[Family, int]  # that the peer has announced
+    stale: Mapping[Family, int]  # of these, not said again since the peer restarted or began a refresh
+    end_of_rib: Mapping[Family, Seconds]  # when it came, in the session that is up
 
 
-def _session_config(config: PeerConfig) -> SessionConfig:
-    restart = GracefulRestart(config.graceful_restart_s, families=config.families)
-    capabilities = Capabilities(
-        families=config.families,
-        route_refresh=True,
-        extended_message=True,
-        asn4=Asn(config.local_as),
-        graceful_restart=restart if config.graceful_restart_s else None,
-    )
-    router_id = int(ipaddress.IPv4Address(config.router_id))
-    opening = Open(Asn(config.local_as), config.hold_time_s, router_id, capabilities)
-    return SessionConfig(opening, None if config.peer_as is None else Asn(config.peer_as), config.connect_retry_s)
+def _session_config(config: PeerConfig, *, restarted: bool) -> SessionConfig:
+    peer_as = None if config.peer_as is None else Asn(config.peer_as)
+    offsets = config.profile.ipv6_offset_form
+    return SessionConfig(opening(config, restarted=restarted), peer_as, config.connect_retry_s, flow_offsets=offsets)
 
 
 class Peer:
-    """The two connections of one peer and its Adj-RIB-Out. `jitter` returns numbers from 0 up to 1."""
+    """The two connections of one peer, what it is told (`rib`) and what it has told (`rib_in`).
 
-    def __init__(self, config: PeerConfig, *, jitter: Callable[[], float]) -> None:
+    `jitter` returns numbers from 0 up to 1. `restarted` says that this side is back after a crash or an upgrade, with
+    what it announced before: peers that help keep it until `rib.complete` was called and all of it was said.
+    """
+
+    def __init__(self, config: PeerConfig, *, jitter: Callable[[], float], restarted: bool = False) -> None:
         check_peer(config)
         self.config = config
         self.rib = RibOut(config.address, families=config.families, profile=config.profile, most=config.max_routes)
-        session = _session_config(config)
+        self.inbound = Inbound(stale_s=config.stale_s)
+        self._restarted = restarted and config.graceful_restart_s > 0
+        if self._restarted:
+            self.rib.defer()
+        session = _session_config(config, restarted=self._restarted)
         self.sessions = {way: Session(session, jitter=jitter) for way in Way}
         self.failures = 0
         self.last_error = ""
         self._jitter = jitter
         self._since = Seconds(0.0)
         self._wait_until: Seconds | None = None
+        self._restart_until: Seconds | None = None
+        self._shut = ""
         self._problems: Counter[str] = Counter()
+        self._limits = PrefixLimits(config.max_prefixes, warn_percent=config.max_prefixes_warn_percent)
+        self._suspects = Suspects()
+
+    @property
+    def rib_in(self) -> RibIn:
+        """What the peer has announced."""
+        return self.inbound.rib_in
+
+    @property
+    def established(self) -> Way | None:
+        """The connection that carries the session, or None."""
+        return next((way for way in Way if self.sessions[way].state is State.ESTABLISHED), None)
 
     def start(self, now: Seconds) -> list[PeerEffect]:
-        """Begin to dial, unless the peer is to do that."""
+        """Begin to dial, unless the peer is to do that; also after `stop`, or where the peer was shut out."""
         self._since = now
+        self._shut = ""
+        self._wait_until = None
+        if self._restarted:
+            self._restart_until = Seconds(now + self.config.graceful_restart_s)
         return [] if self.config.passive else self._handle(Way.OUT, self.sessions[Way.OUT].start(now), now)
 
-    def stop(self, now: Seconds, *, text: str = "") -> list[PeerEffect]:
-        """End both connections with Cease 6/2 and stay down."""
+    def stop(
+        self, now: Seconds, *, text: str = "", why: Cease = Cease.SHUTDOWN, keep: bool = False
+    ) -> list[PeerEffect]:
+        """End both connections with a Cease and stay down; the peer drops what it was told.
+
+        With `keep` nothing is said: a peer that helps keeps the routes, for a start with `restarted`.
+        """
         effects = []
-        for way in Way:
-            effects += self._halt(way, shutdown(Cease.SHUTDOWN, text), now, "stopped")
-        self._wait_until = None
+        for way, session in self.sessions.items():
+            was_up = session.state is State.ESTABLISHED
+            if keep:
+                ending = session.drop(now, reason="stopped without a word: the peer may keep the routes")
+            else:
+                ending = session.stop(now, notification=_farewell(session, why, text))
+            effects += [PeerEffect(way, effect) for effect in ending if was_up or not isinstance(effect, Down)]
+            if was_up:
+                self._since = now
+                self.last_error = "stopped"
+        self._shut = "stopped"
+        self._wait_until = self._restart_until = None
+        self.rib.end()
+        return effects + _news(Way.OUT, self.inbound.forget())
+
+    def reset(self, now: Seconds, *, text: str = "") -> list[PeerEffect]:
+        """End the session with Cease 6/4; it comes back by itself."""
+        effects = []
+        for way, session in self.sessions.items():
+            if session.state in _TALKING:
+                effects += self._handle(way, session.stop(now, notification=shutdown(Cease.RESET, text)), now)
         return effects
 
     def may_accept(self, now: Seconds) -> bool:
-        """Tell whether a connection the peer has opened is welcome; a refused one is closed without an answer."""
-        if self.established is not None:
+        """Tell whether a connection the peer has opened is welcome; a refused one is closed without an answer.
+
+        While a session stands it is where graceful restart was agreed: then it tells that the peer has restarted.
+        """
+        if self._shut:
             return False
+        if self.established is not None:
+            return self._helped(self.established)
         return self.failures < _PATIENCE or self._wait_until is None or now >= self._wait_until
 
     def evict(self, now: Seconds) -> list[PeerEffect]:
         """Give up the connection that the peer opened before, because it has opened another."""
-        return self._halt(Way.IN, shutdown(Cease.COLLISION), now, "")
+        if self.established is Way.IN:
+            return self._replace(Way.IN, now)
+        return self._halt(Way.IN, shutdown(Cease.COLLISION), now, "the peer has opened another connection")
 
     def connected(self, way: Way, now: Seconds) -> list[PeerEffect]:
         """Say that a TCP connection stands."""
@@ -250,13 +215,22 @@ class Peer:
         """Take octets off one connection."""
         return self._handle(way, self.sessions[way].receive(data, now), now)
 
+    def work(self, now: Seconds) -> list[PeerEffect]:
+        """Do a bounded piece of what was received; `rib_in.busy` tells whether more is left."""
+        self.rib_in.work()
+        return self._limit(self.config.families, now)
+
     def tick(self, now: Seconds) -> list[PeerEffect]:
         """Let the timers that are due run out."""
         effects: list[PeerEffect] = []
         for way, session in self.sessions.items():
             effects += self._handle(way, session.tick(now), now)
+        effects += _news(Way.OUT, self.inbound.tick(now))
+        if self._restart_until is not None and now >= self._restart_until:
+            self._restart_over()
         if self._wait_until is not None and now >= self._wait_until:
             self._wait_until = None
+            self._shut = ""
             quiet = all(session.state is State.IDLE for session in self.sessions.values())
             if quiet and not self.config.passive:
                 effects += self._handle(Way.OUT, self.sessions[Way.OUT].start(now), now)
@@ -265,18 +239,29 @@ class Peer:
     def deadline(self) -> Seconds | None:
         """Return when `tick` must be called, or None where nothing runs."""
         times = [session.deadline() for session in self.sessions.values()]
-        return min((time for time in (*times, self._wait_until) if time is not None), default=None)
+        times += [self._wait_until, self._restart_until, self.inbound.deadline()]
+        return min((time for time in times if time is not None), default=None)
 
-    def pull(self, octets: int, now: Seconds) -> list[Outgoing]:  # noqa: ARG002
+    def pull(self, octets: int, now: Seconds) -> list[Outgoing]:
         """Return the next messages for the established connection; nothing while there is none."""
         way = self.established
         negotiated = None if way is None else self.sessions[way].negotiated
-        return [] if negotiated is None else self.rib.pull(negotiated, octets)
+        if negotiated is None:
+            return []
+        messages = self.rib.pull(negotiated, octets)
+        for message in messages:
+            self._suspects.sent(message.keys, now)
+        if self._restarted and self.rib.told:
+            self._restart_over()
+        return messages
 
-    @property
-    def established(self) -> Way | None:
-        """The connection that carries the session, or None."""
-        return next((way for way in Way if self.sessions[way].state is State.ESTABLISHED), None)
+    def request_refresh(self, family: Family) -> list[PeerEffect]:
+        """Ask for the routes of a family again; nothing comes of it where that was not agreed to."""
+        way = self.established
+        negotiated = None if way is None else self.sessions[way].negotiated
+        if way is None or negotiated is None or not negotiated.route_refresh or family not in negotiated.families:
+            return []
+        return [PeerEffect(way, Send(encode_refresh(family)))]
 
     def status(self) -> PeerStatus:
         """Return how things stand."""
@@ -284,9 +269,10 @@ class Peer:
         received: Counter[str] = Counter()
         for session in self.sessions.values():
             received.update({kind.name.lower(): count for kind, count in session.received.items()})
+        waits = best.state is State.IDLE and self.config.passive and not self._shut
         return PeerStatus(
             address=self.config.address,
-            state=best.state if best.state is not State.IDLE or not self.config.passive else State.ACTIVE,
+            state=State.ACTIVE if waits else best.state,
             since=self._since,
             last_error=self.last_error,
             failures=self.failures,
@@ -297,7 +283,18 @@ class Peer:
             sent=self.rib.sent,
             waiting=self.rib.waiting,
             not_negotiated=self.rib.outside(best.negotiated.families) if best.negotiated is not None else 0,
+            held_back=MappingProxyType(dict(self.rib.held)),
+            shut=self._shut,
+            restarting=self._restarted,
+            routes=MappingProxyType({family: self.rib_in.count(family) for family in self.config.families}),
+            stale=MappingProxyType({family: self.inbound.stale(family) for family in self.config.families}),
+            end_of_rib=MappingProxyType(dict(self.inbound.end_of_rib)),
         )
+
+    def _helped(self, way: Way) -> bool:
+        """Tell whether the session on a connection is one that outlives a restart of the peer."""
+        negotiated = self.sessions[way].negotiated
+        return negotiated is not None and negotiated.graceful_restart is not None
 
     def _preferred(self, negotiated: Negotiated) -> Way:
         """Return the connection opened by the side with the higher identifier (RFC 4271 6.8), then AS (RFC 6286)."""
@@ -310,61 +307,157 @@ class Peer:
 
         RFC 4271 6.8 has both sides decide when an OPEN comes; where one is established by then and the other is not,
         they decide differently, and both connections are lost. Waiting for the KEEPALIVE cannot go wrong: who has
-        sent it has kept the connection.
+        sent it has kept the connection. For the same reason RFC 4724 section 5 is followed only then.
         """
         other = _OTHER[way]
-        dialling = self.sessions[other].state in {State.CONNECT, State.ACTIVE}
-        if not dialling and self._preferred(negotiated) is not way:
+        state = self.sessions[other].state
+        preferred = self._preferred(negotiated) is way
+        if state is State.ESTABLISHED and not preferred:
+            return self._replace(other, now)
+        if not preferred and state not in {State.CONNECT, State.ACTIVE}:
             return []
         return self._halt(other, shutdown(Cease.COLLISION), now, "the peer is better reached by the other connection")
 
+    def _replace(self, way: Way, now: Seconds) -> list[PeerEffect]:
+        """End a session without a word, because the peer has opened another connection: it has restarted."""
+        reason = "the peer has opened another connection: it has restarted"
+        effects: list[PeerEffect] = []
+        for effect in self.sessions[way].drop(now, reason=reason):
+            effects.append(PeerEffect(way, effect))
+            if isinstance(effect, Down):
+                effects += _news(way, [Notice(NoticeKind.REPLACED, reason), *self._ended(effect, now)])
+        return effects
+
     def _halt(self, way: Way, notification: Notification, now: Seconds, reason: str) -> list[PeerEffect]:
         """Stop one connection on purpose: that is no failure, and nothing is waited for."""
-        effects: list[Effect] = []
+        effects: list[PeerEffect] = []
         for effect in self.sessions[way].stop(now, notification=notification):
             if not isinstance(effect, Down):
-                effects.append(effect)
-            elif effect.was_up and reason:
-                self._ended(now, reason)
-                effects.append(effect)
-        return [PeerEffect(way, effect) for effect in effects]
+                effects.append(PeerEffect(way, effect))
+            elif effect.was_up:
+                effects.append(PeerEffect(way, effect))
+                kept = structs.replace(effect, reason=reason, notification=None, sent=True)  # the peer is still there
+                effects += _news(way, self._ended(kept, now))
+        return effects
 
     def _handle(self, way: Way, effects: list[Effect], now: Seconds) -> list[PeerEffect]:
         done: list[PeerEffect] = []
         for effect in effects:
+            if self._shut and isinstance(effect, Routes | Refresh):
+                continue  # what came in one piece with the route that was one too many
             done.append(PeerEffect(way, effect))
             match effect:
-                case Up():
-                    done[-1:] = [*self._collide(way, effect.negotiated, now), done[-1]]
-                    self._since = now
-                    self._wait_until = None
-                    self.rib.begin(effect.negotiated.families)
+                case Up(negotiated=negotiated):
+                    done[-1:] = [*self._collide(way, negotiated, now), done[-1], *self._begin(way, negotiated, now)]
                 case Down():
-                    self._fell(way, effect, now)
-                case Routes():
-                    self._problems.update(problem.reason for problem in effect.update.problems)
-                case Refresh():
-                    family = effect.refresh.family
-                    if family is not None and effect.refresh.subtype == RefreshSubtype.REQUEST:
-                        self.rib.refresh(family)
+                    done += self._fell(way, effect, now)
+                case Routes(update=update):
+                    self._count(problem.reason for problem in update.problems)
+                    done += _news(way, self.inbound.take(update, now))
+                    done += self._limit((group.family for group in update.announced), now)
+                case Refresh(refresh=refresh):
+                    done += _news(way, self._refresh(way, refresh, now))
                 case _:
                     pass  # the shell's affair
         return done
 
-    def _fell(self, way: Way, down: Down, now: Seconds) -> None:
+    def _begin(self, way: Way, negotiated: Negotiated, now: Seconds) -> list[PeerEffect]:
+        self._since = now
+        self._wait_until = None
+        self.rib.begin(negotiated.families)
+        return _news(way, self.inbound.up(negotiated, now))
+
+    def _refresh(self, way: Way, refresh: RouteRefresh, now: Seconds) -> list[News]:
+        negotiated = self.sessions[way].negotiated
+        if negotiated is None:
+            return []  # the same octets have ended the session
+        if refresh.family not in negotiated.families:
+            self._count(("ROUTE-REFRESH of a family that was not negotiated",))
+            return []
+        subtype = refresh.subtype if negotiated.enhanced_refresh else RefreshSubtype.REQUEST  # reserved in RFC 2918
+        if subtype == RefreshSubtype.REQUEST:
+            self.rib.refresh(refresh.family)
+        elif subtype in set(RefreshSubtype):
+            return self.inbound.refresh(refresh, now)
+        else:
+            self._count(("ROUTE-REFRESH of an unknown subtype",))  # RFC 7313 section 5
+        return []
+
+    def _limit(self, families: Iterable[Family], now: Seconds) -> list[PeerEffect]:
+        """Warn of a peer that comes near its number of routes; shut it out beyond that."""
+        way = self.established
+        if way is None:
+            return []
+        chosen = tuple(families)
+        family = self._limits.over(chosen, self.rib_in.count)
+        if family is None:
+            return _news(way, self._limits.warnings(chosen, self.rib_in.count))
+        session = self.sessions[way]
+        most = self._limits.most
+        again = (
+            f"for {self.config.max_prefixes_restart_s:.0f} s" if self.config.max_prefixes_restart_s else "until started"
+        )
+        text = f"the peer announced more than {most} routes of {family.label}: it is shut out {again}"
+        self._shut = text
+        effects = _news(way, [Notice(NoticeKind.PREFIX_LIMIT, text)])
+        effects += self._halt(_OTHER[way], shutdown(Cease.MAX_PREFIXES), now, text)
+        notification = _firmly(session, too_many_prefixes(family, most))
+        effects += self._handle(way, session.stop(now, notification=notification), now)
+        restart_s = self.config.max_prefixes_restart_s
+        self._wait_until = Seconds(now + restart_s) if restart_s else None
+        self.last_error = text
+        return effects
+
+    def _fell(self, way: Way, down: Down, now: Seconds) -> list[PeerEffect]:
         stable = down.was_up and now - self._since >= _STABLE_S
-        if down.was_up:
-            self._ended(now, down.reason)
+        effects = _news(way, self._ended(down, now)) if down.was_up else []
         if self.sessions[_OTHER[way]].state in _TALKING:
-            return  # the peer has chosen the other connection
+            return effects  # the peer has chosen the other connection
         self.last_error = down.reason
         if self.sessions[way].state is not State.IDLE:
-            return  # the session dials again by itself
+            return effects  # the session dials again by itself
         self.failures = 1 if stable else self.failures + 1
         wait = min(_FIRST_WAIT_S * 2 ** min(self.failures - 1, 16), _LONGEST_WAIT_S)
         self._wait_until = Seconds(now + wait * (0.75 + 0.25 * self._jitter()))
+        return effects
 
-    def _ended(self, now: Seconds, reason: str) -> None:
+    def _ended(self, down: Down, now: Seconds) -> list[News]:
+        lived_s = now - self._since
         self._since = now
-        self.last_error = reason
+        self.last_error = down.reason
         self.rib.end()
+        news = self.inbound.down(down, now)
+        keys = [key for key in self._suspects.ended(down, now, lived_s=lived_s) if key in self.rib.wanted]
+        if not keys:
+            return news
+        why = f"sent within a minute before each of the last resets of the session: {down.reason}"
+        self.rib.hold_back(keys, why)
+        names = name_routes([self.rib.wanted[key] for key in keys])
+        return [*news, Notice(NoticeKind.HELD_BACK, f"{len(keys)} routes are held back, {why}: {names}")]
+
+    def _restart_over(self) -> None:
+        """Say no more that this side has just restarted, and let nothing wait for what was announced before."""
+        self._restarted = False
+        self._restart_until = None
+        self.rib.complete()
+        for session in self.sessions.values():
+            session.config = _session_config(self.config, restarted=False)
+
+    def _count(self, reasons: Iterable[str]) -> None:
+        for reason in reasons:
+            known = reason in self._problems or len(self._problems) < _MOST_REASONS
+            self._problems[reason if known else "other"] += 1
+
+
+def _news(way: Way, news: Iterable[News]) -> list[PeerEffect]:
+    return [PeerEffect(way, each) for each in news]
+
+
+def _farewell(session: Session, why: Cease, text: str) -> Notification:
+    return _firmly(session, shutdown(why, text if why in _SPOKEN else ""))
+
+
+def _firmly(session: Session, notification: Notification) -> Notification:
+    """Return a NOTIFICATION after which the peer keeps nothing, also where it would (RFC 8538 section 5.1)."""
+    negotiated = session.negotiated
+    return hard_reset(notification) if negotiated is not None and negotiated.notification_restart else notification

@@ -3,19 +3,21 @@
 Everything here is bounded by the number of wanted routes: an announcement marks a key, and octets are made only when
 the connection can take them (`pull`). A route that changes ten times before it could be sent is sent once.
 
-Answers for: RFC 4271 section 3.2 (Adj-RIB-Out), RFC 4724 section 2 (End-of-RIB after the first full set), RFC 2918.
+Answers for: RFC 4271 section 3.2 (Adj-RIB-Out), RFC 4724 sections 2 and 4.1 (End-of-RIB after the first full set), RFC
+2918, RFC 7313 section 4 (the speaker's side).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
 
 from tidegate.errors import Inexpressible
 from tidegate.units import Asn
-from tidegate.wire.bgp.constants import Family
+from tidegate.wire.bgp.constants import Family, RefreshSubtype
+from tidegate.wire.bgp.message import encode_refresh
 from tidegate.wire.bgp.open import Negotiated
 from tidegate.wire.bgp.profile import Profile, adapt
 from tidegate.wire.bgp.routes import FlowRoute, Route, RouteKey, route_key
@@ -29,26 +31,34 @@ _TIGHTEST: Final = Negotiated(Asn(1), Asn(2), 1, 0, frozenset(Family), four_octe
 
 
 class Outgoing(msgspec.Struct, frozen=True):
-    """One message to write. `keys` are the wanted routes it announces or withdraws; empty for End-of-RIB."""
+    """One message to write. `keys` are the wanted routes it announces or withdraws; empty for markers."""
 
     data: bytes
     keys: tuple[RouteKey, ...] = ()
 
 
 class RibOut:
-    """The Adj-RIB-Out of one peer."""
+    """The Adj-RIB-Out of one peer.
+
+    Routes that are held back are wanted but not said, until they change, are withdrawn, or are released by hand.
+    """
 
     def __init__(self, peer: str, *, families: Iterable[Family], profile: Profile, most: int) -> None:
         self.wanted: dict[RouteKey, Route] = {}
+        self.held: dict[RouteKey, str] = {}  # wanted routes that are held back, and why
         self._peer = peer
         self._families = frozenset(families)
         self._profile = profile
         self._most = most
         self._parts: dict[RouteKey, tuple[RouteKey, ...]] = {}  # wanted route -> wire routes that stand for it
         self._wire: dict[RouteKey, dict[RouteKey, Route]] = {}  # wire route -> who wants it; the last one counts
+        self._spoken: frozenset[Family] = frozenset()  # of the session; empty while there is none
         self._unsaid: dict[RouteKey, None] = {}  # an ordered set of wire routes
         self._said: set[RouteKey] = set()
         self._markers: list[Family] = []
+        self._deferred = False
+        self._asked: dict[Family, None] = {}  # an ordered set of families to be said again
+        self._answering: Family | None = None
         self._common: dict[tuple[object, ...], bytes] = {}
 
     def __len__(self) -> int:
@@ -69,11 +79,16 @@ class RibOut:
         """Return how many of the wanted routes are of other families."""
         return sum(1 for key in self.wanted if key.family not in families)
 
+    @property
+    def told(self) -> bool:
+        """Whether the peer has heard all that was wanted when the session began, and End-of-RIB after it."""
+        return bool(self._spoken) and not self._markers
+
     def announce(self, route: Route) -> RouteKey:
         """Want a route, in place of the one with its key; the key is returned.
 
         Nothing is changed where it raises: `EncodeError` where the route is none, `Inexpressible` where this peer
-        cannot be told of it.
+        cannot be told of it as it is.
         """
         key = route_key(route)
         if key.family not in self._families:
@@ -83,39 +98,63 @@ class RibOut:
         parts = adapt(route, self._profile, key=key)
         for name, part in parts.items():
             self._encode(part, name, _TIGHTEST)
-        self._release(key, keep=parts)
+        if key in self.held and self.wanted[key] == route:
+            return key
+        self.held.pop(key, None)
         self.wanted[key] = route
-        self._parts[key] = tuple(parts)
-        for name, part in parts.items():
-            owners = self._wire.setdefault(name, {})
-            owners.pop(key, None)  # the newest stands last
-            owners[key] = part
-            self._unsaid[name] = None
+        self._place(key, parts)
         return key
 
     def withdraw(self, key: RouteKey) -> bool:
         """Want a route no more; tell whether it was wanted."""
         if self.wanted.pop(key, None) is None:
             return False
-        self._release(key, keep=())
-        del self._parts[key]
+        self.held.pop(key, None)
+        self._unplace(key)
         return True
+
+    def hold_back(self, keys: Iterable[RouteKey], why: str) -> None:
+        """Say these wanted routes no more, though they stay wanted."""
+        for key in keys:
+            if key in self.wanted and key not in self.held:
+                self.held[key] = why
+                self._unplace(key)
+
+    def release(self, keys: Iterable[RouteKey] | None = None) -> list[RouteKey]:
+        """Say routes again that are held back, all of them unless told which; return them."""
+        released = [key for key in (list(self.held) if keys is None else keys) if self.held.pop(key, None) is not None]
+        for key in released:
+            self._place(key, adapt(self.wanted[key], self._profile, key=key))
+        return released
+
+    def defer(self) -> None:
+        """Let End-of-RIB wait for `complete`: until then what is wanted is not all there (RFC 4724 section 4.1)."""
+        self._deferred = True
+
+    def complete(self) -> None:
+        """Say that all is there that was wanted before the restart."""
+        self._deferred = False
 
     def begin(self, families: Iterable[Family]) -> None:
         """Start a session: everything is unsaid, and an End-of-RIB follows for each family."""
-        self._said.clear()
-        self._unsaid = dict.fromkeys(self._wire)
+        self.end()
         self._markers = sorted(families)
+        self._spoken = frozenset(self._markers)
+        self._unsaid = {key: None for key in self._wire if key.family in self._spoken}
 
     def end(self) -> None:
         """End a session: the peer has forgotten everything."""
+        self._spoken = frozenset()
         self._said.clear()
         self._unsaid.clear()
         self._markers.clear()
+        self._asked.clear()
+        self._answering = None
 
     def refresh(self, family: Family) -> None:
-        """Say the routes of a family again (RFC 2918)."""
-        self._unsaid |= dict.fromkeys(key for key in self._wire if key.family is family)
+        """Say the routes of a family again (RFC 2918), once for all requests that come before that is begun."""
+        if family in self._spoken:
+            self._asked[family] = None
 
     def pull(self, negotiated: Negotiated, octets: int) -> list[Outgoing]:
         """Return the next messages, about `octets` of them and at least one if any is left."""
@@ -128,14 +167,37 @@ class RibOut:
         return messages
 
     def _messages(self, negotiated: Negotiated) -> Iterator[Outgoing]:
-        while self._unsaid:
-            key = next(iter(self._unsaid))
-            del self._unsaid[key]
-            message = self._maybe_message(key, negotiated)
-            if message is not None:
-                yield message
-        while self._markers:
-            yield Outgoing(encode_withdraw(RouteKey(self._markers.pop(0), b""), negotiated))
+        while True:
+            while self._unsaid:
+                key = next(iter(self._unsaid))
+                del self._unsaid[key]
+                message = self._maybe_message(key, negotiated)
+                if message is not None:
+                    yield message
+            marker = self._maybe_marker(negotiated)
+            if marker is not None:
+                yield Outgoing(marker)
+            elif not self._unsaid:
+                return
+
+    def _maybe_marker(self, negotiated: Negotiated) -> bytes | None:
+        """Return what is to be said where no route is unsaid; a refresh that begins makes routes unsaid again."""
+        if self._markers and not self._deferred:
+            return encode_withdraw(RouteKey(self._markers.pop(0), b""), negotiated)
+        if self._answering is not None:
+            answered, self._answering = self._answering, None
+            return encode_refresh(answered, RefreshSubtype.END)
+        enhanced = negotiated.enhanced_refresh
+        # RFC 7313 section 4: no refresh is begun before the End-of-RIB of the family
+        family = next((each for each in self._asked if not enhanced or each not in self._markers), None)
+        if family is None:
+            return None
+        del self._asked[family]
+        self._unsaid |= {key: None for key in self._wire if key.family is family}
+        if not enhanced:
+            return None
+        self._answering = family
+        return encode_refresh(family, RefreshSubtype.BEGIN)
 
     def _maybe_message(self, key: RouteKey, negotiated: Negotiated) -> Outgoing | None:
         owners = self._wire.get(key)
@@ -162,12 +224,29 @@ class RibOut:
             self._common[alike] = common
         return encode_announce(route, key, negotiated, common=common)
 
-    def _release(self, key: RouteKey, *, keep: Iterable[RouteKey]) -> None:
-        for name in self._parts.get(key, ()):
+    def _place(self, key: RouteKey, parts: Mapping[RouteKey, Route]) -> None:
+        self._unplace(key, keep=parts)
+        self._parts[key] = tuple(parts)
+        for name, part in parts.items():
+            owners = self._wire.pop(name, {})  # the newest stands last: after a reset it is said last
+            owners.pop(key, None)
+            owners[key] = part
+            self._wire[name] = owners
+            self._mark(name)
+
+    def _unplace(self, key: RouteKey, *, keep: Iterable[RouteKey] = ()) -> None:
+        for name in self._parts.pop(key, ()):
             if name in keep:
                 continue
             owners = self._wire[name]
             owners.pop(key)
             if not owners:
                 del self._wire[name]
+            self._mark(name)
+
+    def _mark(self, name: RouteKey) -> None:
+        """Note that a wire route is not, or no more, what the peer was told."""
+        if name.family in self._spoken and (name in self._wire or name in self._said):
             self._unsaid[name] = None
+        else:
+            self._unsaid.pop(name, None)
