@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
-from bgp_cases import rules, unicast_routes
+from bgp_cases import EXTERNAL, rules, unicast_routes
 from tidegate.errors import EncodeError, Inexpressible
 from tidegate.wire.bgp.communities import RedirectForm, RtRedirect, TrafficMarking, TrafficRateBytes
 from tidegate.wire.bgp.constants import Afi
@@ -20,11 +21,15 @@ from tidegate.wire.bgp.flowspec import (
     FlowRule,
     NumericComponent,
     NumericOp,
+    OffsetForm,
     PrefixComponent,
+    decode_rule,
 )
 from tidegate.wire.bgp.prefix import Prefix, parse_prefix
-from tidegate.wire.bgp.profile import RFC8955, SAFE, Profile, adapt, value_ranges
+from tidegate.wire.bgp.profile import PROFILES, RFC8955, SAFE, Profile, adapt, value_ranges
 from tidegate.wire.bgp.routes import FlowRoute, UnicastRoute, route_key
+from tidegate.wire.bgp.update import decode_update, encode_announce
+from tidegate.wire.cursor import Reader
 
 HOST = PrefixComponent(ComponentType.DESTINATION, parse_prefix("192.0.2.1"))
 PORT = ComponentType.SOURCE_PORT
@@ -224,3 +229,56 @@ def test_a_drop_may_be_split_where_a_limit_may_not() -> None:
 def test_what_is_no_rule_is_an_encode_error() -> None:
     with pytest.raises(EncodeError):
         adapt(FlowRoute(FlowRule(Afi.IPV4, ())), SAFE)
+
+
+def at(prefix: str, offset: int) -> FlowRoute:
+    components = (PrefixComponent(ComponentType.DESTINATION, parse_prefix(prefix), offset),)
+    return FlowRoute(FlowRule(Afi.IPV6, components), DROP)
+
+
+@pytest.mark.parametrize(
+    ("name", "octets"),
+    [
+        ("rfc8955", "080168412468acf134"),
+        ("bird-2.0", "08016841123456789a"),
+        ("gobgp-3", "100168410000000000000000123456789a"),
+        ("exabgp-4", "100168410000000000000000123456789a"),
+    ],
+)
+def test_offsets_go_in_the_form_that_the_peer_reads(name: str, octets: str) -> None:
+    route = at("::1234:5678:9a00:0/104", 65)
+    ((key, part),) = adapt(route, PROFILES[name]).items()
+    assert key.nlri.hex() == octets
+    assert part == route
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES.keys())
+@given(rule=rules())
+def test_a_peer_reads_what_its_profile_makes_it_be_sent(profile: Profile, rule: FlowRule) -> None:
+    try:
+        found = adapt(FlowRoute(rule, DROP), profile)
+    except Inexpressible:
+        return
+    for key, part in found.items():
+        assert isinstance(part, FlowRoute)
+        assert decode_rule(Reader(key.nlri), rule.afi, offsets=profile.ipv6_offset_form) == part.rule
+
+
+def test_a_length_is_checked_in_the_form_that_is_sent() -> None:
+    short = Profile("short", max_octets=12, ipv6_offset=True)
+    assert len(adapt(at("::1234:5678:9a00:0/104", 65), short)) == 1
+    whole = structs.replace(short, ipv6_offset_form=OffsetForm.WHOLE)
+    with pytest.raises(Inexpressible, match="16 octets, over 12"):
+        adapt(at("::1234:5678:9a00:0/104", 65), whole)
+
+
+def test_a_session_reads_the_form_of_its_peer() -> None:
+    route = at("::1234:5678:9a00:0/104", 65)
+    profile = PROFILES["bird-2.0"]
+    ((key, part),) = adapt(route, profile).items()
+    session = structs.replace(EXTERNAL, flow_offsets=profile.ipv6_offset_form)
+    body = encode_announce(part, key, session)[19:]
+    (group,) = decode_update(body, session).announced
+    assert group.destinations == (route.rule,)
+    (group,) = decode_update(body, EXTERNAL).announced
+    assert group.destinations == (at("::91a:2b3c:4d00:0/104", 65).rule,)  # other traffic: why the form is configured

@@ -27,6 +27,7 @@ from tidegate.wire.bgp.constants import (
     MessageType,
     OpenError,
 )
+from tidegate.wire.bgp.flowspec import OffsetForm
 from tidegate.wire.bgp.message import frame
 from tidegate.wire.cursor import Reader, Writer
 
@@ -97,6 +98,7 @@ class Negotiated(msgspec.Struct, frozen=True):
     enhanced_refresh: bool = False
     graceful_restart: GracefulRestart | None = None  # what the peer said of its own, where both sides do it
     notification_restart: bool = False  # RFC 8538: routes are kept over a NOTIFICATION that is no hard reset
+    flow_offsets: OffsetForm = OffsetForm.RFC8956  # what the peer is known to write; nothing in an OPEN tells
 
     @property
     def internal(self) -> bool:

@@ -4,6 +4,9 @@ A `Profile` is data. `adapt` takes a route and returns the routes to send in its
 packets and do the same to them. Where that cannot be had the answer is `Inexpressible`; nothing is widened or dropped.
 The default profile is the subset that every tested peer took (FRR 8.4.4, GoBGP 3.10.0, BIRD 2.0.12 and 2.19.0,
 exabgp 4.2 and 5.0): a rule outside it resets the session of some of them, with all rules in it.
+
+A profile also says in which form the peer writes and reads offsets of IPv6 prefixes: in another form BIRD 2.0 takes a
+rule for other traffic without a word, so that a wrong profile is worse than none with offsets.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from msgspec import structs
 
 from tidegate.errors import Inexpressible
 from tidegate.wire.bgp.communities import RedirectForm, RtRedirect, TrafficRateBytes, TrafficRatePackets
+from tidegate.wire.bgp.constants import Afi
 from tidegate.wire.bgp.flowspec import (
     KINDS,
     BitmaskComponent,
@@ -28,7 +32,9 @@ from tidegate.wire.bgp.flowspec import (
     ComponentType,
     NumericComponent,
     NumericOp,
+    OffsetForm,
     PrefixComponent,
+    encode_rule,
 )
 from tidegate.wire.bgp.routes import FlowRoute, Route, RouteKey, route_key
 
@@ -48,6 +54,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     not_equal: bool = False
     constants: bool = False
     ipv6_offset: bool = False
+    ipv6_offset_form: OffsetForm = OffsetForm.RFC8956
     redirect_as4: bool = True
     label_octets: tuple[int, ...] = (4,)
 
@@ -63,7 +70,18 @@ RFC8955: Final = Profile(
     ipv6_offset=True,
     label_octets=(1, 2, 4),
 )
-PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({profile.name: profile for profile in (SAFE, RFC8955)})
+PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
+    {
+        profile.name: profile
+        for profile in (
+            SAFE,
+            RFC8955,
+            Profile("bird-2.0", ipv6_offset=True, ipv6_offset_form=OffsetForm.OCTETS),
+            Profile("gobgp-3", ipv6_offset=True, ipv6_offset_form=OffsetForm.WHOLE),
+            Profile("exabgp-4", ipv6_offset=True, ipv6_offset_form=OffsetForm.WHOLE),
+        )
+    }
+)
 
 
 def adapt(route: Route, profile: Profile, *, key: RouteKey | None = None) -> dict[RouteKey, Route]:
@@ -92,6 +110,8 @@ def _part(
     if components != route.rule.components:
         route = structs.replace(route, rule=structs.replace(route.rule, components=components))
         key = route_key(route)
+    if profile.ipv6_offset_form is not OffsetForm.RFC8956 and route.rule.afi is Afi.IPV6:
+        key = RouteKey(key.family, encode_rule(route.rule, offsets=profile.ipv6_offset_form))
     octets = len(key.nlri) - (1 if len(key.nlri) <= 240 else 2)
     if octets > profile.max_octets:
         raise _refusal(route, f"the length, {octets} octets, over {profile.max_octets},", profile)

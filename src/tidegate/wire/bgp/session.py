@@ -18,11 +18,13 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
+from msgspec import structs
 
 from tidegate.errors import SessionReset
 from tidegate.units import Asn, Seconds
 from tidegate.wire.bgp.constants import STANDARD_LIMIT, Cease, ErrorCode, MessageType, StateError
 from tidegate.wire.bgp.explain import explain
+from tidegate.wire.bgp.flowspec import OffsetForm
 from tidegate.wire.bgp.message import (
     KEEPALIVE,
     Message,
@@ -157,13 +159,17 @@ Effect = Dial | Send | Close | Up | Down | Routes | Refresh | Changed | Notified
 
 
 class SessionConfig(msgspec.Struct, frozen=True):
-    """What one connection needs to know. `open` is what this side sends; `peer_as` None takes any AS."""
+    """What one connection needs to know. `open` is what this side sends; `peer_as` None takes any AS.
+
+    `flow_offsets` is how the peer writes offsets of IPv6 prefixes in rules, which it does not tell.
+    """
 
     open: Open
     peer_as: Asn | None = None
     connect_retry_s: float = 5.0
     open_hold_s: float = _OPEN_HOLD_S
     send_hold_s: float = _SEND_HOLD_S
+    flow_offsets: OffsetForm = OffsetForm.RFC8956
 
 
 class Session:
@@ -261,7 +267,7 @@ class Session:
             case MessageType.OPEN if self.state is State.OPEN_SENT:
                 remote = decode_open(message.body)
                 check_open(remote, local=self.config.open, peer_as=self.config.peer_as)
-                return negotiate(self.config.open, remote)
+                return structs.replace(negotiate(self.config.open, remote), flow_offsets=self.config.flow_offsets)
             case MessageType.UPDATE if self.negotiated is not None and self.state is State.ESTABLISHED:
                 return decode_update(message.body, self.negotiated)
             case MessageType.NOTIFICATION:

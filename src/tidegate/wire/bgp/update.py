@@ -164,20 +164,20 @@ def _destinations(
     reader = Reader(nlri)
     try:
         if family.safi is Safi.FLOWSPEC:
-            return _rules(reader, family, problems)
+            return _rules(reader, family, negotiated, problems)
         return _prefixes(reader, family, with_path_id=family in negotiated.add_path_receive)
     except (DecodeError, ValueError) as error:
         reason = f"{family.label}: {error}"
         raise SessionReset(ErrorCode.UPDATE, UpdateError.OPTIONAL_ATTRIBUTE, reason=reason) from None
 
 
-def _rules(reader: Reader, family: Family, problems: list[Problem]) -> tuple[FlowRule, ...]:
+def _rules(reader: Reader, family: Family, negotiated: Negotiated, problems: list[Problem]) -> tuple[FlowRule, ...]:
     """Read rules to the end; one that is malformed inside a good length is left out and counted, the others stay."""
     rules = []
     while len(reader):
         body = reader.window(decode_length(reader))
         try:
-            rules.append(decode_components(body, family.afi))
+            rules.append(decode_components(body, family.afi, offsets=negotiated.flow_offsets))
         except DecodeError as error:
             problems.append(Problem(Reaction.DISCARD, "flowspec rule", error.reason))
     return tuple(rules)
