@@ -52,6 +52,7 @@ class MrtFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._file, self.size = _open(self.path)
+        self._buffered = io.BufferedReader(self._file)
         self._packed: gzip.GzipFile | bz2.BZ2File | None = None
         self.window = b""
         self.at = 0  # in the window: what comes before has been read
@@ -81,7 +82,7 @@ class MrtFile:
         """Close the file; iterating to the end does too."""
         if self._packed is not None:
             self._packed.close()
-        self._file.close()
+        self._buffered.close()  # and the file with it
 
     @property
     def position(self) -> int:
@@ -169,17 +170,16 @@ class MrtFile:
         return f"octet {self._before + self.at}: {words}"
 
     def _unpacked(self) -> tuple[str, io.BufferedIOBase]:
-        buffered = io.BufferedReader(self._file)
-        start = buffered.peek(6)
+        start = self._buffered.peek(6)
         for magic, program in _PACKED:
             if start.startswith(magic):
                 raise SourceError(str(self.path), f"the file is compressed; unpack it with {program} first")
         kind = next((kind for magic, kind in _MAGICS if start.startswith(magic)), "none")
         if kind == "gzip":
-            self._packed = gzip.GzipFile(fileobj=buffered)
+            self._packed = gzip.GzipFile(fileobj=self._buffered)
         elif kind == "bzip2":
-            self._packed = bz2.BZ2File(buffered)
-        return kind, self._packed or buffered
+            self._packed = bz2.BZ2File(self._buffered)
+        return kind, self._packed or self._buffered
 
     def _begin(self) -> None:
         if not self.more():
