@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import shlex
+import struct
 import subprocess
 from collections.abc import Sequence
 
 from interop.daemons import Setup, community_text, large_text
 from interop.lab import OURS, THEIR_AS, THEIRS, Lab, wait_for
 from tidegate.wire.bgp.constants import Afi
-from tidegate.wire.bgp.prefix import address_text
+from tidegate.wire.bgp.prefix import address_text, encode_prefix
 from tidegate.wire.bgp.routes import UnicastRoute
 
+_FEW = 50  # commands take some 20 ms each
 _FAMILIES = ("ipv4-unicast", "ipv6-unicast", "ipv4-flowspec", "ipv6-flowspec")
 
 
@@ -59,7 +61,12 @@ local-address-list = ["{THEIRS[4]}", "{THEIRS[6]}"]
         return paths if prefix in paths else ""
 
     def announce(self, routes: Sequence[UnicastRoute]) -> None:
-        self._replace(["ipv4", "ipv6"], [f"global rib add {_route(route)}" for route in routes])
+        commands = [f"global rib add {_route(route)}" for route in routes]
+        if len(routes) > _FEW:
+            dump = self._lab.folder / "table.mrt"
+            dump.write_bytes(2 * table_dump(routes))  # GoBGP's command ends before the last ones have been passed on
+            commands = [f"mrt inject global {dump}"]
+        self._replace(["ipv4", "ipv6"], commands)
 
     def announce_rules(self, rules: Sequence[str]) -> None:
         """Announce rules: `ipv4-flowspec match … then …`."""
@@ -128,3 +135,30 @@ def _route(route: UnicastRoute) -> str:
         if value not in {None, ""}:
             words += [name, str(value)]
     return " ".join([*words, "-a", "ipv4" if route.prefix.afi is Afi.IPV4 else "ipv6"])
+
+
+def table_dump(routes: Sequence[UnicastRoute]) -> bytes:
+    """Return a TABLE_DUMP_V2 file (RFC 6396 section 4.3) of origin, path, next hop and communities, from one peer."""
+    peer = struct.pack("!B4s4sI", 2, bytes(4), bytes(4), THEIR_AS)
+    records = [_record(1, struct.pack("!4sHH", bytes(4), 0, 1) + peer)]
+    for number, route in enumerate(routes):
+        entry = _entry(route)
+        body = struct.pack("!I", number) + encode_prefix(route.prefix) + struct.pack("!HHIH", 1, 0, 0, len(entry))
+        records.append(_record(2 if route.prefix.afi is Afi.IPV4 else 4, body + entry))
+    return b"".join(records)
+
+
+def _record(subtype: int, body: bytes) -> bytes:
+    return struct.pack("!IHHI", 0, 13, subtype, len(body)) + body
+
+
+def _entry(route: UnicastRoute) -> bytes:
+    path = struct.pack(f"!BB{len(route.as_path)}I", 2, len(route.as_path), *route.as_path) if route.as_path else b""
+    values = [(0x40, 1, bytes((route.origin,))), (0x40, 2, path)]
+    if route.prefix.afi is Afi.IPV4:
+        values.append((0x40, 3, route.next_hop))
+    else:
+        reach = struct.pack("!HBB", 2, 1, 16) + route.next_hop + bytes(1) + encode_prefix(route.prefix)
+        values.append((0x80, 14, reach))  # whole: GoBGP does not read the short form of RFC 6396
+    values.append((0xC0, 8, struct.pack(f"!{len(route.communities)}I", *route.communities)))
+    return b"".join(struct.pack("!BBB", flags, code, len(value)) + value for flags, code, value in values)
