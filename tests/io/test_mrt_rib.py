@@ -11,9 +11,11 @@ import mrt_files as m
 from bmp_messages import update
 from tidegate.errors import SourceError
 from tidegate.io.mrt_rib import count_routes, describe_rib, load_rib
+from tidegate.kernel import compile_kernels
 from tidegate.wire.bgp.constants import Family
 from tidegate.wire.bgp.message import KEEPALIVE
 from tidegate.wire.bgp.mrt import MrtPeer, PeerMessage, RibEntry, RibRecord, StateChange, TableDumpEntry
+from tidegate.wire.bgp.mrt_walk import KERNELS
 
 V4, V6 = Family.IPV4_UNICAST, Family.IPV6_UNICAST
 INDEX = m.index_of(m.ONE, m.TWO, m.SIX)
@@ -35,6 +37,12 @@ def heard(peer: MrtPeer, message: bytes, *, local: bool = False) -> bytes:
 ANNOUNCED = update(m.ORIGIN.hex(), m.PATH.hex(), m.HOP.hex(), nlri="08 0a 08 0b")
 WITHDRAWN = update(withdrawn="08 0a")
 TABLE = [INDEX, four("8 0a", 0, 1), four("8 0b", 0), four("8 0c", 0), six("32 20010db8", 2, 1), six("32 20010db9", 2)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled() -> None:
+    """As it is in use: arrays that a kernel's one signature does not take are refused."""
+    list(compile_kernels(KERNELS))
 
 
 @pytest.fixture

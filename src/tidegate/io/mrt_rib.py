@@ -77,6 +77,8 @@ class _Reading:
         self.wanted = np.zeros((2, walk.PEERS), np.uint8)
         self._rows = np.empty((_ROWS, walk.ROW_COLUMNS), np.int64)
         self._progress = progress
+        self._window = b""
+        self._data: U8 = np.empty(0, np.uint8)
 
     def run(self, on_rows: Callable[[bytes, I64], object], on_record: Callable[[Record], object]) -> None:
         """Read to the end."""
@@ -100,8 +102,10 @@ class _Reading:
     def _walk(self, on_rows: Callable[[bytes, I64], object]) -> int:
         state = np.zeros(5, np.int64)
         state[0] = self.source.at
-        data: U8 = np.frombuffer(self.source.window, np.uint8)
-        walk.walk_rib(data, self.wanted, self.counts, self._rows, state)
+        if self._window is not self.source.window:
+            self._window = self.source.window
+            self._data = np.frombuffer(bytearray(self._window), np.uint8)  # kernels take what could be written to
+        walk.walk_rib(self._data, self.wanted, self.counts, self._rows, state)
         at, found, verdict, good, bad = state.tolist()
         self.source.walked(at, good, bad)
         if found:

@@ -74,7 +74,7 @@ def quickly(data: bytes, wanted: set[tuple[int, int]]) -> tuple[Rows, dict[tuple
     for key in wanted:
         chosen[key] = 1
     table, state = np.empty((walk.PEERS, walk.ROW_COLUMNS), np.int64), np.zeros(5, np.int64)
-    walk.walk_rib(np.frombuffer(data, np.uint8), chosen, counts, table, state)
+    walk.walk_rib(np.frombuffer(bytearray(data), np.uint8), chosen, counts, table, state)
     at, found, verdict, good, bad = state.tolist()
     rows = [(row[0], row[1], data[row[2] : row[3]], data[row[4] : row[5]]) for row in table[:found].tolist()]
     some = {(int(family), int(peer)): int(counts[family, peer]) for family, peer in zip(*counts.nonzero(), strict=True)}
@@ -99,7 +99,7 @@ def test_any_octets_are_walked(data: bytes) -> None:
 def test_rows_that_do_not_fit_wait_for_the_next_walk() -> None:
     entries = tuple(RibEntry(0, 1, b"") for _ in range(40_000))
     record = m.rib(RibRecord(Family.IPV4_UNICAST, m.nlri("8 0a"), entries))
-    data = np.frombuffer(record * 2, np.uint8)
+    data = np.frombuffer(bytearray(record * 2), np.uint8)
     chosen, counts = np.ones((2, walk.PEERS), np.uint8), np.zeros((2, walk.PEERS), np.int64)
     table, state = np.empty((walk.PEERS, walk.ROW_COLUMNS), np.int64), np.zeros(5, np.int64)
     walk.walk_rib(data, chosen, counts, table, state)
@@ -113,7 +113,7 @@ def test_rows_go_into_a_batch() -> None:
     data = m.rib(RibRecord(Family.IPV6_UNICAST, m.nlri("32 20010db8"), (RibEntry(3, 1, m.ABBREVIATED),)))
     chosen, counts = np.ones((2, walk.PEERS), np.uint8), np.zeros((2, walk.PEERS), np.int64)
     table, state = np.empty((walk.PEERS, walk.ROW_COLUMNS), np.int64), np.zeros(5, np.int64)
-    walk.walk_rib(np.frombuffer(data, np.uint8), chosen, counts, table, state)
+    walk.walk_rib(np.frombuffer(bytearray(data), np.uint8), chosen, counts, table, state)
     batch = Batch()
     walk.add_rows(data, table[: state[1]], batch)
     assert [each.routes for each in batch.flush()] == [1]
