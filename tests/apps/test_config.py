@@ -7,9 +7,12 @@ import msgspec
 import pytest
 
 from script_files import write
-from tidegate.apps.config import BgpConfig, Config, PeerText, ScriptText, load_config, peers_of
+from tidegate.apps.config import BgpConfig, Config, PeerText, ScriptText, load_config, peers_of, state_of
 from tidegate.errors import ConfigError, SourceError
+from tidegate.io.bgp_range import PeerRange
+from tidegate.io.bgp_store import StateFile
 from tidegate.wire.bgp.constants import Family
+from tidegate.wire.bgp.peer_config import PeerConfig
 from tidegate.wire.bgp.profile import RFC8955
 
 EVERYTHING = """
@@ -54,9 +57,13 @@ local_as = 65001
 router_id = "192.0.2.1"
 port = 1790
 listen = ["127.0.0.1"]
+state = "bgp.state"
+keep_on_stop = true
+self_test_s = 2.5
 
 [[bgp.peers]]
 address = "192.0.2.2"
+max_neighbors = 8
 peer_as = 65002
 local_as = 65003
 port = 1791
@@ -65,7 +72,17 @@ passive = true
 md5_key = "hush-hush"
 gtsm_hops = 1
 hold_time_s = 30
+connect_retry_s = 1.5
+graceful_restart_s = 60
+stale_s = 90
 families = ["ipv4", "ipv6-flowspec"]
+add_path = true
+extended_next_hop = false
+enhanced_refresh = false
+max_prefixes = 1000
+max_prefixes_warn_percent = 50
+max_prefixes_restart_s = 30.5
+max_routes = 500
 profile = "rfc8955"
 
 [agent]
@@ -156,9 +173,12 @@ def test_every_field_is_read(tmp_path: Path) -> None:
     defaults = msgspec.to_builtins(Config())
     assert not list(_same(msgspec.to_builtins(config), defaults, ""))
     assert msgspec.to_builtins(config)["bgp"]["peers"][0] == {
-        "address": "192.0.2.2", "peer_as": 65002, "local_as": 65003, "port": 1791, "local_address": "192.0.2.1",
-        "passive": True, "md5_key": "hush-hush", "ttl": None, "gtsm_hops": 1, "hold_time_s": 30,
-        "families": ("ipv4", "ipv6-flowspec"), "profile": "rfc8955",
+        "address": "192.0.2.2", "max_neighbors": 8, "peer_as": 65002, "local_as": 65003, "port": 1791,
+        "local_address": "192.0.2.1", "passive": True, "md5_key": "hush-hush", "ttl": None, "gtsm_hops": 1,
+        "hold_time_s": 30, "connect_retry_s": 1.5, "graceful_restart_s": 60, "stale_s": 90,
+        "families": ("ipv4", "ipv6-flowspec"), "add_path": True, "extended_next_hop": False, "enhanced_refresh": False,
+        "max_prefixes": 1000, "max_prefixes_warn_percent": 50, "max_prefixes_restart_s": 30.5, "max_routes": 500,
+        "profile": "rfc8955",
     }  # fmt: skip
 
 
@@ -178,6 +198,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ScriptText(str(tmp_path / "etc" / "react.py"), "ddos", {"limit": 3, "names": ["a", "b"]}),
     )
     assert config.store == str(tmp_path / "etc" / "store")
+    assert state_of(config.bgp) == StateFile(str(tmp_path / "etc" / "bgp.state"), keep_on_stop=True)
     assert (config.geo.country, config.geo.asn) == (str(tmp_path / "etc" / "country.mmdb"), "/var/lib/asn.mmdb")
     assert config.geo.vendors == str(tmp_path / "etc" / "oui.txt")
 
@@ -258,6 +279,16 @@ ROUTER = '[bgp]\nlocal_as = 65001\nrouter_id = "192.0.2.1"\n[[bgp.peers]]\n'
         (ROUTER + "address = '::1'\nfamilies = ['evpn']", "bgp.peers.1.families: 'evpn' is none of ipv4, ipv6,"),
         (ROUTER + "address = '::1'\nfamilies = []", "bgp.peers.::1.families: at least one family is needed"),
         (ROUTER + "address = '::1'\nhold_time_s = 2", "bgp.peers.::1.hold_time_s: 2 is not from 3 to 65535"),
+        (
+            ROUTER + "address = '192.0.2.1/24'",
+            "bgp.peers.192.0.2.1/24.address: 192.0.2.1/24 has bits beyond its length",
+        ),
+        (ROUTER + "address = 'x/24'", "bgp.peers.x/24.address: 'x/24' is neither an address nor a prefix"),
+        (ROUTER + "address = '192.0.2.0/24'\nhold_time_s = 2", "bgp.peers.192.0.2.0.hold_time_s: 2 is not from 3"),
+        (ROUTER + "address = '::1'\nttl = 3\ngtsm_hops = 1", "bgp.peers.::1.ttl: GTSM sends with a time-to-live of"),
+        (ROUTER + "address = '::/64'\nttl = 3\ngtsm_hops = 1", "bgp.peers.::/64.ttl: GTSM sends with a time-to-live"),
+        (ROUTER + "address = 'fe80::1'", "bgp.peers.fe80::1.address: a link-local address needs its interface, such"),
+        ("[bgp]\nkeep_on_stop = true", "bgp.keep_on_stop: there is nothing to keep without bgp.state"),
         (ROUTER.replace("192.0.2.1", "router") + "address = '::1'", "bgp.peers.::1.router_id: 'router' is no address"),
     ],
 )
@@ -268,12 +299,27 @@ def test_wrong_peers_are_refused_at_the_start(tmp_path: Path, text: str, said: s
 def test_peers_are_what_the_speaker_takes() -> None:
     texts = (PeerText("192.0.2.2", families=("ipv6-flowspec",), profile="rfc8955"), PeerText("::1", local_as=7))
     first, second = peers_of(BgpConfig(local_as=65001, router_id="192.0.2.1", peers=texts))
+    assert isinstance(first, PeerConfig)
+    assert isinstance(second, PeerConfig)
     assert (first.local_as, first.families, first.profile) == (65001, (Family.IPV6_FLOWSPEC,), RFC8955)
     assert (second.address, second.local_as, second.router_id) == ("::1", 7, "192.0.2.1")
 
 
+def test_what_a_peer_is_told_has_the_defaults_of_the_core() -> None:
+    (peer,) = peers_of(BgpConfig(local_as=65001, router_id="192.0.2.1", peers=(PeerText("192.0.2.2"),)))
+    assert peer == PeerConfig("192.0.2.2", 65001, "192.0.2.1")
+
+
+def test_a_prefix_is_a_range_of_peers() -> None:
+    text = PeerText("2001:db8::/64", peer_as=65002, max_prefixes=7, max_neighbors=3)
+    (peers,) = peers_of(BgpConfig(local_as=65001, router_id="192.0.2.1", peers=(text,)))
+    template = PeerConfig("2001:db8::/64", 65001, "192.0.2.1", peer_as=65002, max_prefixes=7)
+    assert peers == PeerRange("2001:db8::/64", template, max_neighbors=3)
+
+
 def test_without_peers_nothing_is_needed() -> None:
     assert peers_of(BgpConfig()) == []
+    assert state_of(BgpConfig()) is None
 
 
 def test_what_is_not_toml_names_file_and_line(tmp_path: Path) -> None:

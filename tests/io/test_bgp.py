@@ -5,133 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 import pytest
 
+from bgp_raw import GREETING, Raw, Seen, dial, need_address, need_md5, passive_speaker, rule, run, until
 from tidegate.errors import ConfigError, Inexpressible, SourceError
 from tidegate.io.bgp import Hooks, PeerConfig, Speaker
-from tidegate.io.bgp_socket import any_addresses, listen_socket, set_md5
-from tidegate.units import Asn
-from tidegate.wire.bgp.communities import TrafficRateBytes
-from tidegate.wire.bgp.constants import Afi, Family
-from tidegate.wire.bgp.flowspec import ComponentType, FlowRule, PrefixComponent
-from tidegate.wire.bgp.message import KEEPALIVE, Message, Notification, decode_notification, maybe_message
-from tidegate.wire.bgp.open import Capabilities, Open, encode_open
-from tidegate.wire.bgp.prefix import Prefix, parse_address, parse_prefix
-from tidegate.wire.bgp.routes import FlowRoute, RouteKey, UnicastRoute, route_key
-from tidegate.wire.bgp.update import Update
-from tidegate.wire.cursor import Reader
-
-LIMIT_S = 20.0
-GREETING = encode_open(Open(Asn(65002), 90, 7, Capabilities(tuple(Family), asn4=Asn(65002))))
-
-
-def rule(number: int) -> FlowRoute:
-    prefix = PrefixComponent(ComponentType.DESTINATION, Prefix((0x0A000000 + number).to_bytes(4, "big"), 32))
-    return FlowRoute(FlowRule(Afi.IPV4, (prefix,)), (TrafficRateBytes(0.0),))
-
-
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    """Run a test's coroutine; one that hangs fails."""
-
-    async def bounded() -> None:
-        async with asyncio.timeout(LIMIT_S):
-            await test()
-
-    asyncio.run(bounded())
-
-
-def need_md5() -> None:
-    """Skip where the kernel was built without TCP MD5."""
-    with socket.socket() as probe:
-        try:
-            set_md5(probe, "127.0.0.1", "k")
-        except SourceError as error:
-            pytest.skip(str(error))
-
-
-def need_address(address: str) -> None:
-    """Skip where the machine has no such loopback address."""
-    try:
-        listen_socket(address, 0).close()
-    except SourceError as error:
-        pytest.skip(str(error))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Give the loop its turns until a condition holds; the test's own limit ends it otherwise."""
-    while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
-        await asyncio.sleep(0)
-
-
-class Seen:
-    """What a speaker told its hooks, as queues to wait on."""
-
-    def __init__(self) -> None:
-        self.up: asyncio.Queue[str] = asyncio.Queue()
-        self.down: asyncio.Queue[str] = asyncio.Queue()
-        self.updates: asyncio.Queue[Update] = asyncio.Queue()
-        self.sent: asyncio.Queue[tuple[str, RouteKey, int]] = asyncio.Queue()
-
-    def hooks(self) -> Hooks:
-        return Hooks(
-            up=self.up.put_nowait,
-            down=self.down.put_nowait,
-            sent=lambda *what: self.sent.put_nowait(what),
-            update=lambda _peer, update: self.updates.put_nowait(update),
-        )
-
-    async def route(self) -> Update:
-        """Return the next UPDATE that is no End-of-RIB."""
-        while (update := await self.updates.get()).end_of_rib is not None:
-            pass
-        return update
-
-
-class Raw:
-    """A peer made of octets: it says what the test says."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.writer = writer
-        self._reader = reader
-        self._octets = b""
-
-    async def message(self) -> Message | None:
-        """Return the next message, or None at the end of the stream."""
-        while True:
-            reader = Reader(self._octets)
-            found = maybe_message(reader)
-            if found is not None:
-                self._octets = reader.rest()
-                return found
-            with suppress(ConnectionResetError):
-                if more := await self._reader.read(65536):
-                    self._octets += more
-                    continue
-            return None
-
-    async def notification(self) -> Notification | None:
-        """Return the NOTIFICATION that ends the stream, or None if it ends without."""
-        last = None
-        while (message := await self.message()) is not None:
-            last = decode_notification(message.body) if message.type == 3 else last
-        return last
-
-    async def close(self) -> None:
-        self.writer.close()
-        with suppress(ConnectionError):
-            await self.writer.wait_closed()
-
-
-async def dial(speaker: Speaker, source: str = "127.0.0.1") -> Raw:
-    return Raw(*await asyncio.open_connection("127.0.0.1", speaker.ports[0], local_addr=(source, 0)))
-
-
-def passive_speaker(seen: Seen | None = None) -> Speaker:
-    config = PeerConfig("127.0.0.1", 65001, "192.0.2.1", peer_as=65002, passive=True)
-    return Speaker([config], port=0, listen=["127.0.0.1"], hooks=seen.hooks() if seen else None)
+from tidegate.io.bgp_socket import any_addresses
+from tidegate.wire.bgp.constants import Family
+from tidegate.wire.bgp.message import KEEPALIVE
+from tidegate.wire.bgp.prefix import parse_address, parse_prefix
+from tidegate.wire.bgp.routes import UnicastRoute, route_key
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
@@ -165,8 +49,9 @@ def test_two_speakers(address: str, secured: dict[str, object]) -> None:
                 assert await here.up.get() == address
             assert await there.down.get() == address
             (left,) = other.neighbors()
-            assert left.last_error.startswith("the peer closed: administrative shutdown (6/2)")
-            assert left.notification_received.startswith("administrative shutdown (6/2)")
+            said = "hard reset (6/9): administrative shutdown (6/2)"  # else what was announced would be kept
+            assert left.last_error.startswith(f"the peer closed: {said}")
+            assert left.notification_received.startswith(said)
             assert (left.flaps, left.uptime_s, left.remote_port) == (1, 0.0, 0)
 
     run(test)

@@ -177,14 +177,14 @@ async def main():
     store.open(0.0)
     store.start()
     wanted.note = store.put
-    turn = 0
+    turn = told = 0
     while True:
         for number in range(10):
             wanted.put("a", route_key(rule(number)), Entry(rule(number), 1000.0 + turn))
         turn += 1
         await asyncio.sleep(0)
-        if turn == 20:
-            print("ready", flush=True)
+        if store.status().written > 100 and not told:
+            told = not print("ready", flush=True)
 
 asyncio.run(main())
 """

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from tidegate.apps.analyzer import Analyzer
-from tidegate.apps.config import BgpConfig, Config, peers_of
+from tidegate.apps.config import BgpConfig, Config, peers_of, state_of
 from tidegate.apps.pipeline import build_analyzer, script_files, store_folder
 from tidegate.apps.ports import RestScripts, RestSpeaker
 from tidegate.apps.script import Services, Shared
@@ -222,19 +222,20 @@ async def _scripts(host: ScriptHost, analyzer: Analyzer, clock: Clock) -> AsyncI
 @contextlib.asynccontextmanager
 async def _speaker(config: Config, hooks: Hooks) -> AsyncIterator[Speaker | None]:
     """Speak BGP until the block ends; on port 1179 where 179 needs privileges that are not there."""
-    peers = peers_of(config.bgp)
+    peers, state = peers_of(config.bgp), state_of(config.bgp)
     if not peers:
         yield None
         return
+    listen = config.bgp.listen or None
     async with contextlib.AsyncExitStack() as stack:
         try:
-            speaker = Speaker(peers, port=config.bgp.port, listen=config.bgp.listen or None, hooks=hooks)
+            speaker = Speaker(peers, port=config.bgp.port, listen=listen, hooks=hooks, state=state)
             await stack.enter_async_context(speaker)
         except SourceError as error:
             if config.bgp.port != BgpConfig().port:
                 raise
             _LOG.warning("%s; listening on port %d", error, _UNPRIVILEGED_BGP_PORT)
-            speaker = Speaker(peers, port=_UNPRIVILEGED_BGP_PORT, listen=config.bgp.listen or None, hooks=hooks)
+            speaker = Speaker(peers, port=_UNPRIVILEGED_BGP_PORT, listen=listen, hooks=hooks, state=state)
             await stack.enter_async_context(speaker)
         yield speaker
 

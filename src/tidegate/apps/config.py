@@ -19,9 +19,12 @@ from tidegate.engine.engine import EngineConfig
 from tidegate.engine.scanner import nearest
 from tidegate.engine.syntax import parse_definition, parse_group, parse_map, parse_threshold
 from tidegate.errors import ConfigError, SourceError, TextError
+from tidegate.io.bgp_range import PeerRange, check_range
+from tidegate.io.bgp_socket import check_transport
+from tidegate.io.bgp_store import StateFile
 from tidegate.io.udp import UdpSettings
 from tidegate.wire.bgp.constants import Family
-from tidegate.wire.bgp.peer import PeerConfig, check_peer
+from tidegate.wire.bgp.peer_config import PeerConfig, check_peer
 from tidegate.wire.bgp.profile import PROFILES
 
 __all__ = [
@@ -34,6 +37,7 @@ __all__ = [
     "SflowConfig",
     "load_config",
     "peers_of",
+    "state_of",
 ]
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -72,19 +76,30 @@ class RestText(_Section, frozen=True):
 
 
 class PeerText(_Section, frozen=True):
-    """`[[bgp.peers]]`: one router."""
+    """`[[bgp.peers]]`: one router, or all those of a prefix."""
 
-    address: str
+    address: str  # fe80::1%eth0 for a link-local one; a prefix lets each of its addresses connect
+    max_neighbors: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 64  # of a prefix, at a time
     peer_as: Annotated[int, msgspec.Meta(ge=1, le=0xFFFFFFFF)] | None = None  # none: any
     local_as: Annotated[int, msgspec.Meta(ge=1, le=0xFFFFFFFF)] | None = None  # else that of [bgp]
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 179
-    local_address: str | None = None
+    local_address: str | None = None  # to connect from
     passive: bool = False  # wait for the router to connect
     md5_key: str | None = None  # TCP MD5 (RFC 2385)
     ttl: Annotated[int, msgspec.Meta(ge=1, le=255)] | None = None  # for eBGP over several hops
     gtsm_hops: Annotated[int, msgspec.Meta(ge=1, le=254)] | None = None  # RFC 5082, in place of ttl
     hold_time_s: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 90
+    connect_retry_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 5.0
+    graceful_restart_s: Annotated[int, msgspec.Meta(ge=0, le=4095)] = 120  # the router keeps our routes; 0: off
+    stale_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 300  # at most so long its routes are kept
     families: tuple[str, ...] = ("ipv4", "ipv6", "ipv4-flowspec", "ipv6-flowspec")
+    add_path: bool = False  # receive several paths a prefix (RFC 7911)
+    extended_next_hop: bool = True  # receive IPv4 routes over IPv6 next hops (RFC 8950)
+    enhanced_refresh: bool = True  # RFC 7313
+    max_prefixes: Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)] = 2_000_000  # received, each family; 0: any number
+    max_prefixes_warn_percent: Annotated[int, msgspec.Meta(ge=1, le=100)] = 80
+    max_prefixes_restart_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 0  # 0: down until it is added anew
+    max_routes: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 100_000  # to announce
     profile: str = "safe"  # dialect: what the router can be told
 
 
@@ -95,6 +110,9 @@ class BgpConfig(_Section, frozen=True):
     router_id: str = ""  # an IPv4 address
     port: Port | None = 179  # to listen on; 1179 is taken where 179 is not allowed
     listen: tuple[str, ...] = ()  # addresses; empty: all that there are. Unknown peers are refused
+    state: str = ""  # path of a file: what is announced is kept there over a crash; empty: it is not
+    keep_on_stop: bool = False  # and over an orderly stop, for an upgrade
+    self_test_s: Annotated[float, msgspec.Meta(gt=0, le=600)] = 3.0  # how long a session is watched in a self-test
     peers: tuple[PeerText, ...] = ()
 
 
@@ -161,31 +179,48 @@ def load_config(path: Path | None) -> Config:
     _check_texts(config)
     geo = GeoConfig(**{name: _path(path, file) for name, file in msgspec.to_builtins(config.geo).items()})
     store = _path(path, config.store)
-    return msgspec.structs.replace(config, scripts=_beside(path, config.scripts), store=store, geo=geo)
+    bgp = msgspec.structs.replace(config.bgp, state=_path(path, config.bgp.state))
+    return msgspec.structs.replace(config, scripts=_beside(path, config.scripts), store=store, geo=geo, bgp=bgp)
 
 
-def peers_of(config: BgpConfig) -> list[PeerConfig]:
+def peers_of(config: BgpConfig) -> list[PeerConfig | PeerRange]:
     """Return the peers of the speaker; `ConfigError` where something is missing or wrong."""
-    peers = []
-    for place, peer in enumerate(config.peers):
-        key = f"bgp.peers.{place + 1}"
-        local_as = peer.local_as or config.local_as
-        if local_as is None or not config.router_id:
-            raise ConfigError("bgp", "peers need local_as and router_id")
-        if peer.profile not in PROFILES:
-            raise ConfigError(f"{key}.profile", f"{peer.profile!r} is none of {', '.join(PROFILES)}")
-        unknown = [family for family in peer.families if family not in _FAMILIES]
-        if unknown:
-            raise ConfigError(f"{key}.families", f"{unknown[0]!r} is none of {', '.join(_FAMILIES)}")
-        known = PeerConfig(
-            address=peer.address, local_as=local_as, router_id=config.router_id, peer_as=peer.peer_as, port=peer.port,
-            local_address=peer.local_address, passive=peer.passive, md5_key=peer.md5_key, ttl=peer.ttl,
-            gtsm_hops=peer.gtsm_hops, hold_time_s=peer.hold_time_s,
-            families=tuple(_FAMILIES[family] for family in peer.families), profile=PROFILES[peer.profile],
-        )  # fmt: skip
-        check_peer(known)
-        peers.append(known)
-    return peers
+    return [_peer_of(config, peer, f"bgp.peers.{place + 1}") for place, peer in enumerate(config.peers)]
+
+
+def _peer_of(config: BgpConfig, peer: PeerText, key: str) -> PeerConfig | PeerRange:
+    local_as = peer.local_as or config.local_as
+    if local_as is None or not config.router_id:
+        raise ConfigError("bgp", "peers need local_as and router_id")
+    if peer.profile not in PROFILES:
+        raise ConfigError(f"{key}.profile", f"{peer.profile!r} is none of {', '.join(PROFILES)}")
+    unknown = [family for family in peer.families if family not in _FAMILIES]
+    if unknown:
+        raise ConfigError(f"{key}.families", f"{unknown[0]!r} is none of {', '.join(_FAMILIES)}")
+    told = {field: getattr(peer, field) for field in PeerConfig.__struct_fields__ if field in peer.__struct_fields__}
+    told |= {
+        "local_as": local_as,
+        "router_id": config.router_id,
+        "families": tuple(_FAMILIES[family] for family in peer.families),
+        "profile": PROFILES[peer.profile],
+    }
+    known = PeerConfig(**told)
+    if "/" in peer.address:
+        ranged = PeerRange(peer.address, known, peer.max_neighbors)
+        check_range(ranged)
+        return ranged
+    check_peer(known)
+    check_transport(known)
+    return known
+
+
+def state_of(config: BgpConfig) -> StateFile | None:
+    """Return where the speaker keeps its state, or None; `ConfigError`."""
+    if config.state:
+        return StateFile(config.state, config.keep_on_stop)
+    if config.keep_on_stop:
+        raise ConfigError("bgp.keep_on_stop", "there is nothing to keep without bgp.state")
+    return None
 
 
 def _check_keys(raw: Mapping[str, Any], struct: type[msgspec.Struct], above: str) -> None:
@@ -248,6 +283,7 @@ def _check_texts(config: Config) -> None:
             except TextError as error:
                 raise ConfigError(f"{section}.{name}", str(error)) from None
     peers_of(config.bgp)
+    state_of(config.bgp)
 
 
 def _beside(path: Path, scripts: tuple[ScriptText, ...]) -> tuple[ScriptText, ...]:

@@ -21,14 +21,15 @@ import msgspec
 from tidegate.errors import ConfigError, Inexpressible
 from tidegate.io.bgp_link import Hooks, Link
 from tidegate.io.bgp_listeners import Listeners, Refused
-from tidegate.io.bgp_range import Members, PeerRange, network_of
+from tidegate.io.bgp_range import Members, PeerRange
 from tidegate.io.bgp_self_test import SelfTest, self_test
 from tidegate.io.bgp_socket import any_addresses, canonical, check_transport
 from tidegate.io.bgp_status import NeighborStatus, status_of
 from tidegate.io.bgp_store import Kept, RouteStore, StateFile, StoreStatus
 from tidegate.io.bgp_wanted import EVERYONE, Entry, Wanted
 from tidegate.wire.bgp.constants import Family
-from tidegate.wire.bgp.peer import Peer, PeerConfig, check_peer
+from tidegate.wire.bgp.peer import Peer
+from tidegate.wire.bgp.peer_config import PeerConfig
 from tidegate.wire.bgp.profile import adapt
 from tidegate.wire.bgp.routes import FlowRoute, Route, RouteKey, UnicastRoute, route_key
 
@@ -37,6 +38,7 @@ __all__ = ["Hooks", "NeighborStatus", "PeerConfig", "PeerRange", "Restored", "Se
 _LOG: Final = logging.getLogger("tidegate.bgp")
 _LINGER_S: Final = 2.0  # how long peers may take to read their Cease
 _LOOK_S: Final = 60.0  # the clock on the wall may be set: what expires is looked at so often
+_RESTART_S: Final = 120.0
 _CHUNK: Final = 500  # routes handled in one turn of the loop, some 15 ms
 
 
@@ -81,6 +83,7 @@ class Speaker:
         self._store = None if state is None else RouteStore(state.path, self._wanted.rows)
         self._expiry: asyncio.TimerHandle | None = None
         self._expiry_at = 0.0
+        self._restarted_until = 0.0  # until then peers are told that this side is back with what it announced
         self._tasks: asyncio.TaskGroup | None = None
         for config in peers:
             self._add(config)
@@ -242,6 +245,22 @@ class Speaker:
         """Return how things stand with each peer."""
         return [status_of(link, dynamic=self._members(name) is not None) for name, link in self._links.items()]
 
+    def reset_peer(self, peer: str) -> None:
+        """End the session of a peer with Cease 6/4; it comes back. One that was shut out is let in again."""
+        self._link(peer).reset()
+
+    def release(self, peer: str) -> int:
+        """Send again what is held back from a peer because its session fell over it; return how many routes."""
+        link = self._link(peer)
+        released = link.peer.rib.release()
+        link.pump_soon()
+        return len(released)
+
+    def request_refresh(self, peer: str) -> tuple[Family, ...]:
+        """Ask a peer for its routes again; return the families it was asked for."""
+        link = self._link(peer)
+        return tuple(family for family in link.peer.config.families if link.refresh(family))
+
     async def self_test(self, peer: str, *, wait_s: float = 3.0) -> SelfTest:
         """Send a peer a rule that can hit nothing, for each family of rules, watch the session and withdraw it.
 
@@ -268,16 +287,12 @@ class Speaker:
         return name
 
     def _new_range(self, config: PeerRange) -> Members:
-        key = f"bgp.peers.{config.prefix}"
         if not self._listens:
-            raise ConfigError(key, "a prefix of peers needs a port to listen on")
-        first = network_of(config.prefix, key).network_address
-        check_peer(msgspec.structs.replace(config.template, address=str(first)))
-        check_transport(config.template, zones=False)
+            raise ConfigError(f"bgp.peers.{config.prefix}", "a prefix of peers needs a port to listen on")
         return Members(config, busy=self._is_busy, forget=self._forget)
 
     def _new_link(self, config: PeerConfig, members: Members | None = None) -> Link:
-        peer = Peer(config, jitter=self._jitter)
+        peer = Peer(config, jitter=self._jitter, restarted=time.monotonic() < self._restarted_until)
         if members is None:
             return Link(peer, self._hooks, spawn=self._spawn)
         return Link(peer, self._hooks, spawn=self._spawn, settled=members.settled)
@@ -310,7 +325,7 @@ class Speaker:
         return next((members for members in self._ranges.values() if name in members.names()), None)
 
     def _is_busy(self, name: str) -> bool:
-        return self._wanted.own(name) > 0
+        return self._wanted.own(name) > 0 or bool(self._links[name].peer.status().shut)
 
     def _forget(self, name: str) -> None:
         del self._links[name]
@@ -335,6 +350,7 @@ class Speaker:
             return Refused(f"{members.config.prefix} has its {members.config.max_neighbors} neighbours already")
         link = self._links[name] = self._new_link(config, members)
         if self._tasks is not None:
+            link.start()
             self._spawn(self._feed(link))
         return link
 
@@ -373,6 +389,7 @@ class Speaker:
             if place % _CHUNK == _CHUNK - 1:
                 link.pump_soon()
                 await asyncio.sleep(0)
+        link.peer.rib.complete()
         link.pump_soon()
 
     async def _restore(self) -> None:
@@ -389,6 +406,9 @@ class Speaker:
         self._wanted.note = self._store.put
         for row in before:
             self._wanted.put(*row)
+        if kept.restarted:
+            self._restarted_until = time.monotonic() + _RESTART_S
+            self._links.update({name: self._new_link(link.peer.config) for name, link in self._links.items()})
         self._report(kept)
 
     def _report(self, kept: Kept) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from tidegate.wire.bgp.peer import Gone, Notice, NoticeKind
+from tidegate.wire.bgp.peer_news import Gone, Notice, NoticeKind
 from tidegate.wire.bgp.routes import RouteKey
 from tidegate.wire.bgp.session import Changed, Down, Notified, Routes, State, Up
 from tidegate.wire.bgp.update import Update

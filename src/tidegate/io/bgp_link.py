@@ -17,9 +17,9 @@ from tidegate.errors import SourceError
 from tidegate.io.bgp_hooks import Hooks, Teller
 from tidegate.io.bgp_socket import apply_ttl, canonical, dial_socket, socket_address
 from tidegate.units import Seconds
-from tidegate.wire.bgp.constants import Cease
-from tidegate.wire.bgp.message import shutdown
-from tidegate.wire.bgp.peer import Gone, Notice, Peer, PeerEffect, Way
+from tidegate.wire.bgp.constants import Cease, Family
+from tidegate.wire.bgp.peer import Peer, PeerEffect, Way
+from tidegate.wire.bgp.peer_news import Gone, Notice
 from tidegate.wire.bgp.routes import RouteKey
 from tidegate.wire.bgp.session import Changed, Close, Dial, Down, Notified, Refresh, Routes, Send, Up
 
@@ -57,6 +57,7 @@ class Link:
         self.watch: Watch | None = None
         self.octets_in = 0
         self.octets_out = 0
+        self.messages_out = 0
         self._spawn = spawn
         self._settled = settled
         self._connections: dict[Way, Connection] = {}
@@ -64,6 +65,7 @@ class Link:
         self._dialling: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._pumping = False
+        self._working = False
         self._quiet = asyncio.Event()
         self._quiet.set()
 
@@ -84,19 +86,26 @@ class Link:
     def remove(self) -> None:
         """Say Cease 6/3 and close: this is a peer no more."""
         self.teller.ending = True
-        for way, session in self.peer.sessions.items():
-            farewell = session.stop(now(), notification=shutdown(Cease.DECONFIGURED))
-            self.do([PeerEffect(way, effect) for effect in farewell])
+        self.do(self.peer.stop(now(), why=Cease.DECONFIGURED))
         self._stop_timer()
 
     def leave(self) -> None:
         """Close without a word, so that a peer that helps a restart keeps what it was told."""
-        for connection in list(self._connections.values()):
-            self._end(connection)
-        self._connections.clear()
-        self._stop_dialling()
+        self.teller.ending = True
+        self.do(self.peer.stop(now(), keep=True))
         self._stop_timer()
-        self._note_quiet()
+
+    def reset(self) -> None:
+        """End the session with Cease 6/4, or begin anew where the peer was shut out."""
+        self.do(self.peer.reset(now()))
+        if self.peer.status().shut:
+            self.start()
+
+    def refresh(self, family: Family) -> bool:
+        """Ask the peer for the routes of a family again; tell whether it was asked."""
+        effects = self.peer.request_refresh(family)
+        self.do(effects)
+        return bool(effects)
 
     def abort(self) -> None:
         """Close what is still open at once."""
@@ -135,6 +144,21 @@ class Link:
         """Hear octets."""
         self.octets_in += len(data)
         self.do(self.peer.receive(connection.way, data, now()))
+        if self.peer.rib_in.busy and not self._working:
+            self._working = True
+            asyncio.get_running_loop().call_soon(self._work)
+        if self._working and self.has(connection):
+            connection.transport.pause_reading()
+
+    def _work(self) -> None:
+        """Do a piece of what was received, and let the peer go on once that is done."""
+        self.do(self.peer.work(now()))
+        self._working = self.peer.rib_in.busy
+        if self._working:
+            asyncio.get_running_loop().call_soon(self._work)
+            return
+        for connection in self._connections.values():
+            connection.transport.resume_reading()
 
     def lost(self, connection: Connection, reason: str) -> None:
         """Hear that a connection is gone; one that was closed from here does not count any more."""
@@ -219,8 +243,9 @@ class Link:
             case effect:
                 assert_never(effect)
 
-    def _write(self, connection: Connection, data: bytes) -> None:
+    def _write(self, connection: Connection, data: bytes, *, messages: int = 1) -> None:
         self.octets_out += len(data)
+        self.messages_out += messages
         connection.transport.write(data)
 
     def _tick(self) -> None:
@@ -266,7 +291,7 @@ class Link:
         messages = self.peer.pull(_CHUNK_OCTETS, now())
         if not messages:
             return
-        self._write(connection, b"".join(message.data for message in messages))
+        self._write(connection, b"".join(message.data for message in messages), messages=len(messages))
         wall_ns = time.time_ns()
         for key in (key for message in messages for key in message.keys):
             self.teller.sent(key, wall_ns)

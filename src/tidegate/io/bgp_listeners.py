@@ -19,7 +19,8 @@ import msgspec
 from tidegate.errors import SourceError
 from tidegate.io.bgp_link import Connection, Link, now
 from tidegate.io.bgp_socket import apply_ttl, family_of, listen_socket, name_of, set_md5
-from tidegate.wire.bgp.peer import PeerConfig, Way
+from tidegate.wire.bgp.peer import Way
+from tidegate.wire.bgp.peer_config import PeerConfig
 
 __all__ = ["Listeners", "Refused"]
 

@@ -16,11 +16,13 @@ import msgspec
 
 from tidegate.errors import ConfigError
 from tidegate.io.bgp_link import Link
-from tidegate.wire.bgp.peer import PeerConfig
+from tidegate.io.bgp_socket import check_transport
+from tidegate.wire.bgp.peer_config import PeerConfig, check_peer
 
-__all__ = ["Members", "PeerRange", "network_of"]
+__all__ = ["Members", "PeerRange", "check_range"]
 
 _LINGER_S: Final = 120.0
+_MOST_NEIGHBORS: Final = 10_000
 
 
 class PeerRange(msgspec.Struct, frozen=True):
@@ -32,8 +34,18 @@ class PeerRange(msgspec.Struct, frozen=True):
     linger_s: float = _LINGER_S  # how long one that is gone is remembered
 
 
-def network_of(prefix: str, key: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    """Return a prefix; `ConfigError` where it is none, or has bits beyond its length."""
+def check_range(config: PeerRange) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Return the prefix; `ConfigError` where it is none, or something cannot be used."""
+    key = f"bgp.peers.{config.prefix}"
+    network = _network(config.prefix, f"{key}.address")
+    if not 1 <= config.max_neighbors <= _MOST_NEIGHBORS:
+        raise ConfigError(f"{key}.max_neighbors", f"{config.max_neighbors} is not from 1 to {_MOST_NEIGHBORS}")
+    check_peer(msgspec.structs.replace(config.template, address=str(network.network_address)))
+    check_transport(msgspec.structs.replace(config.template, address=config.prefix), zones=False)
+    return network
+
+
+def _network(prefix: str, key: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     try:
         return ipaddress.ip_network(prefix)
     except ValueError:
@@ -42,17 +54,14 @@ def network_of(prefix: str, key: str) -> ipaddress.IPv4Network | ipaddress.IPv6N
         meant = ipaddress.ip_network(prefix, strict=False)
     except ValueError:
         raise ConfigError(key, f"{prefix!r} is neither an address nor a prefix") from None
-    raise ConfigError(key, f"{prefix} has bits beyond its length; {meant} is meant?")
+    raise ConfigError(key, f"{prefix} has bits beyond its length; is {meant} meant?")
 
 
 class Members:
     """The neighbours of one range. `forget` is called for each that is to be one no more."""
 
     def __init__(self, config: PeerRange, *, busy: Callable[[str], bool], forget: Callable[[str], None]) -> None:
-        key = f"bgp.peers.{config.prefix}"
-        self.network = network_of(config.prefix, key)
-        if not 1 <= config.max_neighbors <= 10_000:
-            raise ConfigError(f"{key}.max_neighbors", f"{config.max_neighbors} is not from 1 to 10000")
+        self.network = check_range(config)
         self.config = config
         self._busy = busy
         self._forget = forget

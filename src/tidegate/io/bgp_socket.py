@@ -14,7 +14,7 @@ import struct
 from typing import Final
 
 from tidegate.errors import ConfigError, SourceError
-from tidegate.wire.bgp.peer import PeerConfig
+from tidegate.wire.bgp.peer_config import PeerConfig
 
 __all__ = [
     "any_addresses",
