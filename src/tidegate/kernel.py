@@ -20,7 +20,20 @@ from numpy.typing import NDArray
 
 from tidegate.kernel_cache import KernelCache
 
-__all__ = ["F64", "I32", "I64", "U8", "U64", "Flags", "compile_kernels", "inline", "kernel", "unkept_reason"]
+__all__ = [
+    "F64",
+    "I32",
+    "I64",
+    "U8",
+    "U64",
+    "Flags",
+    "Int",
+    "compile_kernels",
+    "inline",
+    "kernel",
+    "records",
+    "unkept_reason",
+]
 
 # Arrays as kernels take them.
 U8 = NDArray[np.uint8]
@@ -29,14 +42,18 @@ I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 F64 = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Int = int | np.signedinteger[Any]  # a number inside a kernel: which of the two it is, only the compiler sees
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS: Any = {"nogil": True, "boundscheck": True, "error_model": "numpy", "_nrt": False}  # NRT: numba's memory
 
 
-def kernel(signature: str) -> Callable[[F], F]:
-    """Mark an array function that Python calls; `signature` is what `compile_kernels` compiles it for."""
+def kernel(signature: str | tuple[Any, ...]) -> Callable[[F], F]:
+    """Mark an array function that Python calls; `signature` is what `compile_kernels` compiles it for.
+
+    It is a text, or the types of the arguments where one is an array of records (`records`), which has no text.
+    """
 
     def mark(function: F) -> F:
         dispatcher = _cached(numba.njit(**_OPTIONS)(function), function)
@@ -44,6 +61,11 @@ def kernel(signature: str) -> Callable[[F], F]:
         return cast("F", dispatcher)
 
     return mark
+
+
+def records(dtype: np.dtype[Any]) -> Any:  # noqa: ANN401 - numba's types have no type
+    """Return the type of a contiguous array of records, for a kernel's signature."""
+    return numba.types.Array(numba.from_dtype(dtype), 1, "C")
 
 
 def inline(function: F) -> F:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from tidegate.agent import sampling_kernels
-from tidegate.data import prefixes
-from tidegate.engine import engine, key_kernels, source_kernels, table_kernels, text_kernels
+from tidegate.data import prefixes, route_found, route_kernels
+from tidegate.engine import engine, key_kernels, routing_kernels, source_kernels, table_kernels, text_kernels
 from tidegate.io import mmsg, packet_headers
-from tidegate.wire.bgp import mrt_walk
+from tidegate.wire.bgp import mrt_walk, update_scan
 from tidegate.wire.capture import frames, unwrap
 from tidegate.wire.netlink import samples
 from tidegate.wire.sflow import columns, pack
@@ -27,8 +27,12 @@ ALL_KERNELS: tuple[Callable[..., Any], ...] = (
     *AGENT_KERNELS,
     *columns.KERNELS,
     *prefixes.KERNELS,
+    *route_kernels.KERNELS,
+    *route_found.KERNELS,
+    *update_scan.KERNELS,
     *text_kernels.KERNELS,
     *key_kernels.KERNELS,
+    *routing_kernels.KERNELS,
     *table_kernels.KERNELS,
     *source_kernels.KERNELS,
     *engine.KERNELS,

@@ -1,8 +1,9 @@
 """The key catalogue: every field of a sample that a flow definition can name, one row each.
 
 Where a field stands in the bytes is told by `tidegate.wire.sflow.origins`, row by row under the same names; what its
-words mean by `tidegate.data.forms`, and which of them routing tables know by `tidegate.engine.routing`. A name may carry a layer suffix (`ipsource.1`): the second occurrence of that
-header from the outside. Reference pages and REST pick lists are made from this table.
+words mean by `tidegate.data.forms`; which fields routing tables know by `tidegate.engine.routing`. A name may carry a
+layer suffix (`ipsource.1`): the second occurrence of that header from the outside. Reference pages and REST pick lists
+are made from this table.
 """
 
 from __future__ import annotations
