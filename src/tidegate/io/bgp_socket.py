@@ -124,12 +124,12 @@ def dial_socket(config: PeerConfig) -> socket.socket:
     return sock
 
 
-def listen_socket(address: str, port: int) -> socket.socket:
+def listen_socket(address: str, port: int, *, name: str = "BGP listener") -> socket.socket:
     """Return a listening socket; `SourceError` says what to do where the port cannot be had."""
     try:
         family = family_of(address)
     except ValueError:
-        raise SourceError(f"BGP listener {address}", "this is no address; give an IPv4 or IPv6 address") from None
+        raise SourceError(f"{name} {address}", "this is no address; give an IPv4 or IPv6 address") from None
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)  # noqa: FBT003 - the standard library takes it so
@@ -140,7 +140,7 @@ def listen_socket(address: str, port: int) -> socket.socket:
         sock.listen(_BACKLOG)
     except OSError as error:
         sock.close()
-        raise SourceError(f"BGP listener {address} port {port}", _advice(error)) from None
+        raise SourceError(f"{name} {address} port {port}", _advice(error)) from None
     return sock
 
 
