@@ -12,10 +12,12 @@ from msgspec import structs
 
 from tidegate.wire.bgp.attributes import Attributes
 from tidegate.wire.bgp.communities import encode_action
-from tidegate.wire.bgp.constants import Family, Origin, SegmentType
+from tidegate.wire.bgp.constants import Afi, Family, Origin, SegmentType
 from tidegate.wire.bgp.flowspec import BitmaskComponent, Component, FlowRule, NumericComponent
+from tidegate.wire.bgp.prefix import Prefix
+from tidegate.wire.bgp.ribin import RibIn, attributes_of
 from tidegate.wire.bgp.routes import FlowRoute, Route, UnicastRoute
-from tidegate.wire.bgp.update import Destination, RouteGroup, Update
+from tidegate.wire.bgp.update import Destination, Update
 
 _DEFAULT_LOCAL_PREF = 100
 
@@ -38,7 +40,7 @@ class Heard:
                     routes.pop((group.family, _plain(destination)), None)
             for group in update.announced:
                 for destination in group.destinations:
-                    routes[group.family, _plain(destination)] = _route(destination, group, update.attributes)
+                    routes[group.family, _plain(destination)] = _route(destination, group.next_hop, update.attributes)
                 self._said[peer] = self._said.get(peer, 0) + len(group.destinations)
             if update.end_of_rib is not None:
                 self._ends.setdefault(peer, []).append(update.end_of_rib)
@@ -76,13 +78,27 @@ def expected(route: Route, *, peer_as: int | None) -> Route:
     return structs.replace(route, local_pref=None)
 
 
-def _route(destination: Destination, group: RouteGroup, attributes: Attributes) -> Route:
+def held(rib_in: RibIn) -> set[Route]:
+    """Return what a peer's table holds, in the form of what was heard."""
+    rib_in.finish()
+    routes: set[Route] = set()
+    for family, table in rib_in.tables.items():
+        for one in table.held():
+            address = one.prefix.to_bytes(4 if family.afi is Afi.IPV4 else 16, "big")
+            attributes, next_hop = attributes_of(one)
+            routes.add(_route(Prefix(address, one.length), next_hop, attributes))
+    for rules in rib_in.rules.values():
+        routes |= {_route(one.rule, one.next_hop, one.attributes) for one in rules}
+    return routes
+
+
+def _route(destination: Destination, next_hop: bytes, attributes: Attributes) -> Route:
     if isinstance(destination, FlowRule):
         return _sorted(
             FlowRoute(
                 destination,
                 attributes.extended + attributes.ipv6_extended,
-                group.next_hop,
+                next_hop,
                 local_pref=attributes.local_pref,
                 communities=attributes.communities,
                 large=attributes.large,
@@ -93,7 +109,7 @@ def _route(destination: Destination, group: RouteGroup, attributes: Attributes) 
     return _sorted(
         UnicastRoute(
             structs.replace(destination, path_id=0),
-            group.next_hop[:16],  # some daemons add a link-local address
+            next_hop[:16],  # some daemons add a link-local address
             Origin.INCOMPLETE if attributes.origin is None else attributes.origin,
             tuple(asn for segment in segments for asn in segment.asns),
             attributes.med,

@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ from typing import Self, TypeVar
 
 import pytest
 
-from interop.heard import Heard
+from interop.heard import Heard, held
 from tidegate.io.bgp import Hooks, NeighborStatus, PeerConfig, Speaker
 from tidegate.wire.bgp.routes import Route, RouteKey
 
@@ -150,7 +151,8 @@ class SpeakerThread:
     def __init__(self, lab: Lab, peers: Sequence[PeerConfig], *, port: int | None) -> None:
         self._lab = lab
         self.heard = Heard()
-        hooks = Hooks(update=self.heard.take, down=self.heard.forget)
+        self.sent: Counter[RouteKey] = Counter()
+        hooks = Hooks(update=self.heard.take, down=self.heard.forget, sent=lambda _, key, __: self.sent.update([key]))
         self._speaker = Speaker(peers, port=port, listen=list(OURS.values()), hooks=hooks)
         self._loop: asyncio.AbstractEventLoop
         self._stop: asyncio.Event
@@ -179,28 +181,34 @@ class SpeakerThread:
     def announce(self, *routes: Route, peer: str | None = None) -> None:
         """Announce to one peer, or to all."""
 
-        def announce() -> None:
+        def announce(speaker: Speaker) -> None:
             for route in routes:
-                self._speaker.announce(peer, route)
+                speaker.announce(peer, route)
 
-        self._call(announce)
+        self.call(announce)
 
     def withdraw(self, key: RouteKey) -> bool:
         """Withdraw from all peers."""
-        return self._call(lambda: self._speaker.withdraw(None, key))
+        return self.call(lambda speaker: speaker.withdraw(None, key))
 
     def neighbor(self, peer: str | None = None) -> NeighborStatus:
         """Return how a peer stands, or the first one."""
-        statuses = self._call(self._speaker.neighbors)
+        statuses = self.call(Speaker.neighbors)
         return next(status for status in statuses if peer in {None, status.address})
+
+    def held(self, peer: str) -> set[Route]:
+        """Return what the table of a peer holds."""
+        return self.call(lambda speaker: held(speaker._link(peer).peer.rib_in))
 
     def is_up(self, peer: str | None = None) -> bool:
         """Tell whether the session with a peer, or with the first one, is established."""
         return self.neighbor(peer).state == "established"
 
-    def _call(self, function: Callable[[], T]) -> T:
+    def call(self, function: Callable[[Speaker], T]) -> T:
+        """Call something with the speaker, on its loop."""
+
         async def call() -> T:
-            return function()
+            return function(self._speaker)
 
         return asyncio.run_coroutine_threadsafe(call(), self._loop).result(10)
 

@@ -77,6 +77,7 @@ def wait_to_hear(speaker: SpeakerThread, wanted: set[Route], what: str, peer: st
         show=lambda: difference(speaker, wanted, peer),
         patience_s=20,
     )
+    assert speaker.held(peer) == wanted
 
 
 @pytest.mark.parametrize("local_as", [OUR_AS, THEIR_AS], ids=["external", "internal"])
