@@ -17,16 +17,17 @@ from tidegate.wire.bgp.communities import TrafficRateBytes
 from tidegate.wire.bgp.constants import Afi, Family
 from tidegate.wire.bgp.flowspec import ComponentType, FlowRule, PrefixComponent
 from tidegate.wire.bgp.message import Message, Notification, decode_notification, maybe_message
-from tidegate.wire.bgp.open import Capabilities, Open, encode_open
+from tidegate.wire.bgp.open import Capabilities, Negotiated, Open, encode_open
 from tidegate.wire.bgp.prefix import Prefix
-from tidegate.wire.bgp.routes import FlowRoute, RouteKey
-from tidegate.wire.bgp.update import Update
+from tidegate.wire.bgp.routes import FlowRoute, RouteKey, UnicastRoute, route_key
+from tidegate.wire.bgp.update import Update, encode_announce, encode_withdraw
 from tidegate.wire.cursor import Reader
 
 __all__ = [
     "GREETING",
     "Raw",
     "Seen",
+    "announcement",
     "dial",
     "greeting",
     "need_address",
@@ -35,6 +36,7 @@ __all__ = [
     "rule",
     "run",
     "until",
+    "withdrawal",
 ]
 
 LIMIT_S = 20.0
@@ -46,6 +48,7 @@ def greeting(families: Sequence[Family] = tuple(Family), *, hold_time_s: int = 9
 
 
 GREETING = greeting()
+NEGOTIATED = Negotiated(Asn(65002), Asn(65001), 1, 90, frozenset(Family))
 
 
 def rule(number: int) -> FlowRoute:
@@ -84,6 +87,20 @@ async def until(condition: Callable[[], bool]) -> None:
     """Give the loop its turns until a condition holds; the test's own limit ends it otherwise."""
     while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
         await asyncio.sleep(0)
+
+
+def announcement(number: int) -> bytes:
+    """Return an UPDATE of the same peer with one IPv4 host route."""
+    prefix = Prefix((0x0B000000 + number).to_bytes(4, "big"), 32)
+    route = UnicastRoute(prefix, b"\x7f\0\0\2")
+    return encode_announce(route, route_key(route), NEGOTIATED)
+
+
+def withdrawal(number: int) -> bytes:
+    """Return the UPDATE that withdraws it."""
+    return encode_withdraw(
+        RouteKey(Family.IPV4_UNICAST, b"\x20" + (0x0B000000 + number).to_bytes(4, "big")), NEGOTIATED
+    )
 
 
 class Seen:
@@ -142,6 +159,11 @@ class Raw:
         while (message := await self.message()) is not None:
             last = decode_notification(message.body) if message.type == 3 else last
         return last
+
+    def announce(self, count: int, *, first: int = 0) -> None:
+        """Announce unicast routes, one an UPDATE."""
+        for number in range(first, first + count):
+            self.writer.write(announcement(number))
 
     async def close(self) -> None:
         self.writer.close()

@@ -295,7 +295,7 @@ class Speaker:
         peer = Peer(config, jitter=self._jitter, restarted=time.monotonic() < self._restarted_until)
         if members is None:
             return Link(peer, self._hooks, spawn=self._spawn)
-        return Link(peer, self._hooks, spawn=self._spawn, settled=members.settled)
+        return Link(peer, self._hooks, spawn=self._spawn, idle=members.idle)
 
     def _remove(self, name: str) -> None:
         self._links.pop(name, None)
@@ -332,13 +332,7 @@ class Speaker:
 
     def _find(self, name: str) -> Link | Refused:
         """Return the link of an address that has connected, made for it where it is of a range."""
-        link = self._links.get(name)
-        if link is None:
-            return self._join(name)
-        members = self._members(name)
-        if members is not None:
-            members.came(name)
-        return link
+        return self._links.get(name) or self._join(name)
 
     def _join(self, name: str) -> Link | Refused:
         """Make the link of an address in a range."""

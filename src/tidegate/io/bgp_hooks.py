@@ -15,6 +15,7 @@ from tidegate.wire.bgp.peer_news import Gone, Notice, NoticeKind
 from tidegate.wire.bgp.routes import RouteKey
 from tidegate.wire.bgp.session import Changed, Down, Notified, Routes, State, Up
 from tidegate.wire.bgp.update import Update
+from tidegate.wire.bgp.update_scan import UpdateRun
 
 __all__ = ["Hooks", "News", "Teller"]
 
@@ -67,7 +68,11 @@ class Teller:
                 self._call(self._hooks.down, self._address)
             case Down(reason=reason):
                 self._failed(reason)
-            case Routes(update=update):
+            case Routes(update=UpdateRun() as run):
+                if self._hooks.update is not _nothing:  # reading each by itself takes far longer than the run did
+                    for update in run.updates():
+                        self._call(self._hooks.update, self._address, update)
+            case Routes(update=Update() as update):
                 self._call(self._hooks.update, self._address, update)
             case Changed():
                 self._changed(self._level(news), f"{news.before.value} to {news.after.value}: {news.why}")

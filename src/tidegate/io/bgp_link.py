@@ -39,8 +39,8 @@ def now() -> Seconds:
 class Link:
     """A peer with its sockets: at most two connections, one attempt to connect, one timer.
 
-    `spawn` starts a task in the group of whoever owns the link; `settled` is called when nothing is open and nothing
-    timed. `watch`, where somebody has set it, hears what was written and how the session fell.
+    `spawn` starts a task in the group of whoever owns the link; `idle` hears, again and again, whether nothing is open
+    and nothing timed. `watch`, where somebody has set it, hears what was written and how the session fell.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Link:
         hooks: Hooks,
         *,
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
-        settled: Callable[[Link], object] = lambda _: None,
+        idle: Callable[[Link, bool], object] = lambda _link, _idle: None,
     ) -> None:
         self.peer = peer
         self.name = canonical(peer.config.address)
@@ -59,7 +59,7 @@ class Link:
         self.octets_out = 0
         self.messages_out = 0
         self._spawn = spawn
-        self._settled = settled
+        self._idle = idle
         self._connections: dict[Way, Connection] = {}
         self._closing: set[Connection] = set()
         self._dialling: asyncio.Task[None] | None = None
@@ -197,16 +197,15 @@ class Link:
         self.pump_soon()
 
     def settle(self) -> None:
-        """Say so where nothing is open and nothing timed."""
-        if self._quiet.is_set() and self._timer is None:
-            self._settled(self)
+        """Say whether nothing is open and nothing timed."""
+        self._idle(self, self._quiet.is_set() and self._timer is None)
 
     def _note_quiet(self) -> None:
         if self._connections or self._closing or self._dialling is not None:
             self._quiet.clear()
         else:
             self._quiet.set()
-            self.settle()
+        self.settle()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -85,19 +85,16 @@ class Members:
         self._gone[name] = None
         return msgspec.structs.replace(self.config.template, address=name, passive=True)
 
-    def settled(self, link: Link) -> None:
-        """Hear that a neighbour has no connection and nothing timed, perhaps again."""
-        if self._gone.get(link.name) is None and link.name in self._gone:
-            loop = asyncio.get_running_loop()
+    def idle(self, link: Link, idle: bool) -> None:  # noqa: FBT001 - a link's callback
+        """Hear whether a neighbour has no connection and nothing timed."""
+        timer = self._gone.get(link.name)
+        if idle and timer is None and link.name in self._gone:
             del self._gone[link.name]  # the longest gone stands first
-            self._gone[link.name] = loop.call_later(self.config.linger_s, self._leave, link.name)
-
-    def came(self, name: str) -> None:
-        """Hear that a neighbour is back."""
-        timer = self._gone.get(name)
-        if timer is not None:
+            leave_at = asyncio.get_running_loop().call_later(self.config.linger_s, self._leave, link.name)
+            self._gone[link.name] = leave_at
+        elif not idle and timer is not None:
             timer.cancel()
-            self._gone[name] = None
+            self._gone[link.name] = None
 
     def close(self) -> None:
         """Forget everybody, without telling."""
