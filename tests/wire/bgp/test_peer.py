@@ -17,6 +17,7 @@ from tidegate.wire.bgp.peer import Gone, Notice, Peer, PeerConfig, PeerEffect, W
 from tidegate.wire.bgp.prefix import parse_prefix
 from tidegate.wire.bgp.routes import FlowRoute
 from tidegate.wire.bgp.session import Changed, Close, Dial, Down, Notified, Routes, Send, State, Up
+from tidegate.wire.bgp.update import Update
 
 ZERO = Seconds(0.0)
 LOW = PeerConfig("192.0.2.2", 65001, "192.0.2.1", connect_retry_s=8.0)
@@ -112,12 +113,18 @@ def back_to_back(one: Peer, other: Peer) -> Wire:
     return wire
 
 
+def updates_of(seen: list[object]) -> list[Update]:
+    """Return the UPDATEs that were read one by one, as those of rules are."""
+    updates = [effect.update for effect in seen if isinstance(effect, Routes)]
+    return [update for update in updates if isinstance(update, Update)]
+
+
 def test_two_speakers_come_up_and_say_what_they_want() -> None:
     one, other = peer(LOW), peer(HIGH, passive=True)
     one.rib.announce(rule(1))
     wire = back_to_back(one, other)
     assert (one.established, other.established) == (Way.OUT, Way.IN)
-    updates = [effect.update for effect in wire.seen[1] if isinstance(effect, Routes)]
+    updates = updates_of(wire.seen[1])
     assert [update.end_of_rib for update in updates[1:]] == sorted(Family)
     assert updates[0].announced[0].destinations == (rule(1).rule,)
     assert other.status().received["update"] == 5
@@ -136,7 +143,7 @@ def test_a_new_session_says_it_all_again() -> None:
     assert [each.effect for each in acts(one.tick(Seconds(1.0)))] == [Dial()]
     wire.connect(0)
     wire.run()
-    updates = [effect.update for effect in wire.seen[1] if isinstance(effect, Routes)]
+    updates = updates_of(wire.seen[1])
     assert [len(update.announced) for update in updates] == [1, 1, 0, 0, 0, 0]
 
 

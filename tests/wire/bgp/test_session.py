@@ -42,7 +42,7 @@ from tidegate.wire.bgp.session import (
     State,
     Up,
 )
-from tidegate.wire.bgp.update import encode_withdraw
+from tidegate.wire.bgp.update import Update, encode_withdraw
 from tidegate.wire.cursor import Reader
 
 OURS = Open(
@@ -264,6 +264,7 @@ def test_the_way_up() -> None:
     assert up.negotiated.families == ALL
     assert up.negotiated.hold_time_s == 30
     assert isinstance(routes, Routes)
+    assert isinstance(routes.update, Update)
     assert routes.update.end_of_rib is Family.IPV4_FLOWSPEC
 
 

@@ -10,7 +10,8 @@ Answers for: RFC 4724 section 4.2 (the receiving speaker), RFC 7313 section 4, R
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from contextlib import AbstractContextManager
+from typing import Any, Final
 
 from tidegate.units import Asn, Seconds
 from tidegate.wire.bgp.constants import Family, RefreshSubtype
@@ -29,14 +30,15 @@ _STOPPED: Final = "the session was stopped here"
 class Inbound:
     """The routes of one peer. `stale_s` is the longest that routes are kept which the peer has not said again."""
 
-    def __init__(self, *, stale_s: float) -> None:
-        self.rib_in = RibIn()
+    def __init__(self, *, stale_s: float, lock: AbstractContextManager[Any] | None = None) -> None:
+        self.rib_in = RibIn(lock=lock)
         self.end_of_rib: dict[Family, Seconds] = {}  # when it came, in the session that is up
         self._stale_s = stale_s
         self._negotiated: Negotiated | None = None
         self._identity: tuple[Asn, int] | None = None
         self._stale: dict[Family, Seconds] = {}  # kept over a restart, at most until then
         self._refreshed: dict[Family, Seconds] = {}  # a refresh has begun; it ends at the latest then
+        self._leaving: dict[Family, str] = {}  # what is stale goes, and why, once all is taken that came before
 
     def stale(self, family: Family) -> int:
         """Return how many routes of a family are stale."""
@@ -60,7 +62,8 @@ class Inbound:
         negotiated, self._negotiated = self._negotiated, None
         self._refreshed.clear()
         self.end_of_rib.clear()
-        news = self._sweep(self._stale.keys(), "stale since the restart before")  # RFC 4724 4.2: consecutive restarts
+        news = self._settle_now()
+        news += self._sweep(self._stale.keys(), "stale since the restart before")  # RFC 4724 4.2: consecutive restarts
         self._stale.clear()
         restart = None if negotiated is None else negotiated.graceful_restart
         kept: frozenset[Family] = frozenset()
@@ -90,9 +93,22 @@ class Inbound:
         if family is None:
             return []
         self.end_of_rib[family] = now
-        if self._stale.pop(family, None) is None:
-            return []
-        return self._sweep((family,), "the peer has restarted and not announced them again")
+        if self._stale.pop(family, None) is not None:
+            self._leaving[family] = "the peer has restarted and not announced them again"
+        return self.settle()
+
+    @property
+    def busy(self) -> bool:
+        """Whether `settle` has something to do once `rib_in` is no longer busy."""
+        return bool(self._leaving)
+
+    def settle(self) -> list[News]:
+        """Remove what has turned out to be stale, where all is taken that came before; call it after `rib_in.work`."""
+        return [] if self.rib_in.busy else self._settle_now()
+
+    def _settle_now(self) -> list[News]:
+        leaving, self._leaving = self._leaving, {}
+        return [each for family, why in leaving.items() for each in self._sweep((family,), why)]
 
     def refresh(self, refresh: RouteRefresh, now: Seconds) -> list[News]:
         """Take the begin or the end of a refresh (RFC 7313 section 4)."""
@@ -103,25 +119,25 @@ class Inbound:
             if self._negotiated.graceful_restart is not None and family not in self.end_of_rib:
                 text = f"a refresh of {family.label} began before End-of-RIB and is ignored"
                 return [Notice(NoticeKind.REFRESH, text)]
+            news = self._settle_now()
             self.rib_in.mark_stale((family,))
             self._refreshed[family] = Seconds(now + self._stale_s)
-            return []
+            return news
         if refresh.subtype == RefreshSubtype.END and self._refreshed.pop(family, None) is not None:
-            return self._sweep((family,), "the peer did not announce them again in a refresh")
-        return []
+            self._leaving[family] = "the peer did not announce them again in a refresh"
+        return self.settle()
 
     def tick(self, now: Seconds) -> list[News]:
         """Remove what has been stale for too long."""
         why = (
             "the peer did not come back in time" if self._negotiated is None else "the peer sent no End-of-RIB in time"
         )
-        news: list[News] = []
         for table, reason in ((self._stale, why), (self._refreshed, "a refresh of the peer did not end in time")):
             due = [family for family, when in table.items() if when <= now]
             for family in due:
                 del table[family]
-            news += self._sweep(due, reason)
-        return news
+                self._leaving[family] = reason
+        return self.settle()
 
     def deadline(self) -> Seconds | None:
         """Return when `tick` must be called, or None where nothing runs."""
@@ -144,6 +160,7 @@ class Inbound:
         for family in chosen:
             self._stale.pop(family, None)
             self._refreshed.pop(family, None)
+            self._leaving.pop(family, None)
         return [Gone(found, count, why)] if count else []
 
     def _sweep(self, families: Iterable[Family], why: str) -> list[News]:

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from enum import Enum
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import structs
@@ -39,6 +40,8 @@ from tidegate.wire.bgp.ribout import Outgoing, RibOut
 from tidegate.wire.bgp.routes import RouteKey
 from tidegate.wire.bgp.session import Down, Effect, Refresh, Routes, Send, Session, SessionConfig, State, Up
 from tidegate.wire.bgp.suspects import Suspects
+from tidegate.wire.bgp.update import Update
+from tidegate.wire.bgp.update_scan import UpdateRun
 
 __all__ = [
     "Gone",
@@ -112,14 +115,22 @@ class Peer:
     """The two connections of one peer, what it is told (`rib`) and what it has told (`rib_in`).
 
     `jitter` returns numbers from 0 up to 1. `restarted` says that this side is back after a crash or an upgrade, with
-    what it announced before: peers that help keep it until `rib.complete` was called and all of it was said.
+    what it announced before: peers that help keep it until `rib.complete` was called and all of it was said. `lock` is
+    for who looks routes up from another thread.
     """
 
-    def __init__(self, config: PeerConfig, *, jitter: Callable[[], float], restarted: bool = False) -> None:
+    def __init__(
+        self,
+        config: PeerConfig,
+        *,
+        jitter: Callable[[], float],
+        restarted: bool = False,
+        lock: AbstractContextManager[Any] | None = None,
+    ) -> None:
         check_peer(config)
         self.config = config
         self.rib = RibOut(config.address, families=config.families, profile=config.profile, most=config.max_routes)
-        self.inbound = Inbound(stale_s=config.stale_s)
+        self.inbound = Inbound(stale_s=config.stale_s, lock=lock)
         self._restarted = restarted and config.graceful_restart_s > 0
         if self._restarted:
             self.rib.defer()
@@ -215,10 +226,15 @@ class Peer:
         """Take octets off one connection."""
         return self._handle(way, self.sessions[way].receive(data, now), now)
 
+    @property
+    def busy(self) -> bool:
+        """Whether there is something for `work` to do."""
+        return self.rib_in.busy or self.inbound.busy
+
     def work(self, now: Seconds) -> list[PeerEffect]:
-        """Do a bounded piece of what was received; `rib_in.busy` tells whether more is left."""
+        """Do a bounded piece of what was received."""
         self.rib_in.work()
-        return self._limit(self.config.families, now)
+        return _news(Way.OUT, self.inbound.settle()) + self._limit(self.config.families, now)
 
     def tick(self, now: Seconds) -> list[PeerEffect]:
         """Let the timers that are due run out."""
@@ -351,9 +367,14 @@ class Peer:
                     done[-1:] = [*self._collide(way, negotiated, now), done[-1], *self._begin(way, negotiated, now)]
                 case Down():
                     done += self._fell(way, effect, now)
-                case Routes(update=update):
+                case Routes(update=UpdateRun() as run):
+                    self.rib_in.take_run(run)
+                    self.rib_in.work()
+                    done += self._limit(self.config.families, now)
+                case Routes(update=Update() as update):
                     self._count(problem.reason for problem in update.problems)
                     done += _news(way, self.inbound.take(update, now))
+                    self.rib_in.work()
                     done += self._limit((group.family for group in update.announced), now)
                 case Refresh(refresh=refresh):
                     done += _news(way, self._refresh(way, refresh, now))
