@@ -21,6 +21,7 @@ from tidegate.io.client import Client
 if TYPE_CHECKING:  # `tidegate --help` must not load a compiler
     from tidegate.agent.config import AgentConfig
     from tidegate.apps.agent_replay import Recorded
+    from tidegate.wire.bgp.constants import Afi
 
 __all__ = ["main"]
 
@@ -321,12 +322,84 @@ def neighbors(url: str, token: str, *, as_json: bool) -> None:
     _show(questions.neighbors(Client(url, token)), tables.NEIGHBORS, as_json=as_json)
 
 
-@bgp.command()
+class _ShowUnlessNamed(click.Group):
+    """A group whose command is `show` where none is named: `tidegate bgp flowspec 192.0.2.1` asks for rules there."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        named = not args or args[0] in self.commands or args[0] in ctx.help_option_names
+        return super().parse_args(ctx, args if named else ["show", *args])
+
+
+@bgp.group(cls=_ShowUnlessNamed)
+def flowspec() -> None:
+    """Show the FlowSpec rules wanted at a neighbour, by its address; or look at one rule offline: encode, decode."""
+
+
+@flowspec.command()
 @click.argument("neighbor")
 @_instance
-def flowspec(neighbor: str, url: str, token: str, *, as_json: bool) -> None:
-    """Show the FlowSpec rules wanted at NEIGHBOR, by its address."""
+def show(neighbor: str, url: str, token: str, *, as_json: bool) -> None:
+    """Show the FlowSpec rules wanted at NEIGHBOR, by its address; `show` may be left out."""
     _show(questions.rules(Client(url, token), neighbor), tables.FLOWSPEC, as_json=as_json)
+
+
+_AFI = click.option("--afi", type=click.Choice(["4", "6"]), help="Address family, where nothing else tells it.")
+
+
+@flowspec.command()
+@click.argument("file", default="-")
+@_AFI
+@click.option("--profile", help="As for a peer of this profile: rewritten, split or refused.")
+@click.option("--update", is_flag=True, help="The whole UPDATE, too, as to an internal peer.")
+@click.option(
+    "--as", "asn", type=click.IntRange(1, 2**32 - 1), help="The UPDATE as this AS sends it to an external peer."
+)
+@click.option("--json", "as_json", is_flag=True, help="A JSON object a rule.")
+def encode(file: str, afi: str | None, profile: str | None, *, update: bool, asn: int | None, as_json: bool) -> None:
+    """Print octets and meaning of the rules in FILE, or on standard input; no instance need run.
+
+    A rule is a JSON object, {"match": …, "then": …} as scripts and REST write it, or {"components": …, "actions": …};
+    several are a list, or one a line.
+    """
+    from tidegate.apps.flowspec_encode import Encoding, encode_flows
+    from tidegate.apps.flowspec_print import print_flows, read_text
+    from tidegate.wire.bgp.profile import PROFILES
+
+    if profile is not None and profile not in PROFILES:
+        raise click.BadParameter(f"{profile!r} is none of {', '.join(PROFILES)}", param_hint="--profile")
+    encoding = Encoding(afi=_afi(afi), profile=profile, update=update or asn is not None, asn=asn)
+    print_flows(encode_flows(read_text(file), encoding), as_json=as_json)
+
+
+@flowspec.command("decode")
+@click.argument("octets", nargs=-1, metavar="[HEX…|-]")
+@_AFI
+@click.option("--community", "communities", multiple=True, help="An extended community, in hex; may be repeated.")
+@click.option(
+    "--offsets",
+    type=click.Choice(["rfc8956", "octets", "whole"]),
+    default="rfc8956",
+    show_default=True,
+    help="How offsets of IPv6 prefixes are written: as BIRD 2.0 does (octets), or GoBGP 3 and ExaBGP 4 (whole).",
+)
+@click.option("--json", "as_json", is_flag=True, help="A JSON object a rule.")
+def decode_flowspec(
+    octets: tuple[str, ...], afi: str | None, communities: tuple[str, ...], offsets: str, *, as_json: bool
+) -> None:
+    """Print what octets mean: rules (NLRI with their length octets), or whole UPDATE messages; no instance need run."""
+    from tidegate.apps.flowspec_decode import decode_flows
+    from tidegate.apps.flowspec_print import print_flows, read_text
+    from tidegate.wire.bgp.flowspec import OffsetForm
+
+    text = read_text("-") if octets in {(), ("-",)} else " ".join(octets)
+    flows = decode_flows(text, communities, afi=_afi(afi), offsets=OffsetForm(offsets))
+    sys.exit(0 if print_flows(flows, as_json=as_json) else 1)
+
+
+def _afi(text: str | None) -> Afi | None:
+    from tidegate.wire.bgp.constants import Afi
+
+    return None if text is None else Afi.IPV4 if text == "4" else Afi.IPV6
 
 
 @bgp.command()

@@ -79,7 +79,7 @@ def test_offsets_and_labels() -> None:
             NumericComponent(ComponentType.FLOW_LABEL, (NumericOp(Comparison.EQ, 7, 4),)),
         ),
     )
-    assert describe_match(rule) == ["to ::12:0:0/96 (the first 64 bits of the address may be any)", "flow label 7"]
+    assert describe_match(rule) == ["to ::12:0:0/96 (the first 64 bits may be any)", "flow label 7"]
 
 
 def test_components_of_odd_octets() -> None:
@@ -92,7 +92,7 @@ def test_components_of_odd_octets() -> None:
 
 
 ACTIONS: list[tuple[tuple[Action, ...], list[str]]] = [
-    ((), ["let pass"]),
+    ((), ["let pass (no action)"]),
     ((TrafficRateBytes(0.0),), ["drop"]),
     ((TrafficRateBytes(12500.0),), ["at most 12,500 octets/s (100,000 bit/s)"]),
     ((TrafficRatePackets(1000.0),), ["at most 1,000 packets/s"]),

@@ -77,7 +77,7 @@ def describe_component(component: Component, afi: Afi) -> str:
     subject = _SUBJECTS.get(component.type, component_name(component.type).replace("-", " "))
     match component:
         case PrefixComponent(prefix=prefix, offset=offset):
-            beginning = f" (the first {offset} bits of the address may be any)" if offset else ""
+            beginning = f" (the first {offset} bits may be any)" if offset else ""
             return f"{subject} {prefix}{beginning}" if prefix.length else f"{subject} any address"
         case NumericComponent():
             unit = " octets" if component.type is ComponentType.PACKET_LENGTH else ""
@@ -150,7 +150,7 @@ def describe_actions(actions: Iterable[Action], next_hop: bytes = b"") -> list[s
     """Return what is done to a packet, the result of all actions first, then what comes to nothing."""
     given = tuple(actions)
     effect = effective(given)
-    lines = list(_describe_effect(effect, next_hop))
+    lines = list(_describe_effect(effect, next_hop)) if given else ["let pass (no action)"]
     lines += [f"not done: {_describe_overruled(overruled, next_hop)}" for overruled in effect.overruled]
     unknown = [action.octets.hex() for action in given if isinstance(action, RawCommunity)]
     return lines + [f"community {octets} is no action that is known" for octets in unknown]
