@@ -16,8 +16,8 @@ from tidegate.units import Asn
 from tidegate.wire.bgp.communities import TrafficRateBytes
 from tidegate.wire.bgp.constants import Afi, Family
 from tidegate.wire.bgp.flowspec import ComponentType, FlowRule, PrefixComponent
-from tidegate.wire.bgp.message import Message, Notification, decode_notification, maybe_message
-from tidegate.wire.bgp.open import Capabilities, Negotiated, Open, encode_open
+from tidegate.wire.bgp.message import KEEPALIVE, Message, Notification, decode_notification, maybe_message
+from tidegate.wire.bgp.open import Capabilities, GracefulRestart, Negotiated, Open, encode_open
 from tidegate.wire.bgp.prefix import Prefix
 from tidegate.wire.bgp.routes import FlowRoute, RouteKey, UnicastRoute, route_key
 from tidegate.wire.bgp.update import Update, encode_announce, encode_withdraw
@@ -25,6 +25,7 @@ from tidegate.wire.cursor import Reader
 
 __all__ = [
     "GREETING",
+    "KEEPALIVE",
     "Raw",
     "Seen",
     "announcement",
@@ -42,9 +43,11 @@ __all__ = [
 LIMIT_S = 20.0
 
 
-def greeting(families: Sequence[Family] = tuple(Family), *, hold_time_s: int = 90) -> bytes:
-    """Return the OPEN of a peer of AS 65002."""
-    return encode_open(Open(Asn(65002), hold_time_s, 7, Capabilities(tuple(families), asn4=Asn(65002))))
+def greeting(families: Sequence[Family] = tuple(Family), *, restart_s: int = 0) -> bytes:
+    """Return the OPEN of a peer of AS 65002; with `restart_s` it does graceful restart of its families."""
+    restart = GracefulRestart(restart_s, families=tuple(families), kept=tuple(families)) if restart_s else None
+    capabilities = Capabilities(tuple(families), asn4=Asn(65002), graceful_restart=restart)
+    return encode_open(Open(Asn(65002), 90, 7, capabilities))
 
 
 GREETING = greeting()

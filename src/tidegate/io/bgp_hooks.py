@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from tidegate.wire.bgp.peer_news import Gone, Notice, NoticeKind
+from tidegate.wire.bgp.peer_news import Gone, Notice, NoticeKind, labels
 from tidegate.wire.bgp.routes import RouteKey
 from tidegate.wire.bgp.session import Changed, Down, Notified, Routes, State, Up
 from tidegate.wire.bgp.update import Update
@@ -57,6 +57,12 @@ class Teller:
         self._hooks = hooks
         self._last_failure = ""
 
+    def _tell_routes(self, routes: Routes) -> None:
+        if self._hooks.update is _nothing:
+            return  # to read each by itself takes far longer than the run did
+        for update in routes.update.updates() if isinstance(routes.update, UpdateRun) else (routes.update,):
+            self._call(self._hooks.update, self._address, update)
+
     def tell(self, news: News) -> None:
         """Log one effect and call the hooks it is for."""
         match news:
@@ -68,29 +74,28 @@ class Teller:
                 self._call(self._hooks.down, self._address)
             case Down(reason=reason):
                 self._failed(reason)
-            case Routes(update=UpdateRun() as run):
-                if self._hooks.update is not _nothing:  # reading each by itself takes far longer than the run did
-                    for update in run.updates():
-                        self._call(self._hooks.update, self._address, update)
-            case Routes(update=Update() as update):
-                self._call(self._hooks.update, self._address, update)
+            case Routes():
+                self._tell_routes(news)
             case Changed():
                 self._changed(self._level(news), f"{news.before.value} to {news.after.value}: {news.why}")
             case Notified(sent=sent, why=why):
                 self.notified, self.told = (why, self.told) if sent else (self.notified, why)
                 self._changed(logging.DEBUG, f"NOTIFICATION {'sent' if sent else 'received'}: {why}")
-            case Gone():
-                labels = ", ".join(family.label for family in news.families)
-                self._changed(logging.INFO, f"{news.routes} routes of {labels} removed: {news.why}")
-            case Notice(kind=kind, text=text) if kind in _WARNINGS:
-                _LOG.warning("%s: %s", self._address, text)
-                self._call(self._hooks.warned, self._address, text)
-            case Notice(text=text):
-                self._changed(logging.INFO, text)
+            case Gone() | Notice():
+                self._note(news)
 
     def sent(self, key: RouteKey, wall_ns: int) -> None:
         """Tell that a route's UPDATE was written."""
         self._call(self._hooks.sent, self._address, key, wall_ns)
+
+    def _note(self, news: Gone | Notice) -> None:
+        if isinstance(news, Gone):
+            self._changed(logging.INFO, f"{news.routes} routes of {labels(news.families)} removed: {news.why}")
+        elif news.kind in _WARNINGS:
+            _LOG.warning("%s: %s", self._address, news.text)
+            self._call(self._hooks.warned, self._address, news.text)
+        else:
+            self._changed(logging.INFO, news.text)
 
     def _failed(self, reason: str) -> None:
         """Log why there is no session; a peer that fails again and again is no news."""
