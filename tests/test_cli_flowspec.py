@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from documents import pages
 from running import free_port
 from tidegate.cli import cli
 from tidegate.errors import TidegateError
@@ -59,6 +61,16 @@ def test_family_and_form_are_options() -> None:
     assert shown["components"][0]["prefix"] == "::1234:5678:9a00:0/104"
     usage = flowspec("decode", "--help").stdout
     assert all(form.value in usage for form in OffsetForm)
+
+
+def test_the_guide_shows_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = next(page for page in pages() if page.path.name == "flowspec-rules.md")
+    monkeypatch.chdir(tmp_path)
+    ((_, rule),) = page.blocks("json")
+    Path("rule.json").write_text(rule, encoding="utf-8")
+    for _, block in page.blocks("console"):
+        command, _, shown = block.removeprefix("$ ").partition("\n")
+        assert CliRunner().invoke(cli, shlex.split(command)[1:]).stdout == shown
 
 
 def test_octets_that_are_no_rule_end_with_1() -> None:

@@ -6,7 +6,7 @@ are no rule give a `Refused` with the reason and with what they would be otherwi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -161,7 +161,7 @@ def explain_octets(reader: Reader, like: FlowRoute, *, offsets: OffsetForm, with
 
 
 def _refused(nlri: bytes, afi: Afi, error: DecodeError, offsets: OffsetForm) -> Refused:
-    others: Mapping[str, tuple[Afi, OffsetForm]] = {
+    others: dict[str, tuple[Afi, OffsetForm]] = {
         f"as IPv{4 if other is Afi.IPV4 else 6}": (other, offsets) for other in Afi if other is not afi
     }
     if afi is Afi.IPV6:
