@@ -170,7 +170,7 @@ def test_what_cannot_be_read_is_counted_and_left_out(path: Path) -> None:
     assert loaded.routes == {V4: 2, V6: 2}
     assert loaded.problems["attributes cannot be read"] == 1
     assert loaded.problems["ipv6-unicast next hop of 0 octets"] == 1
-    assert loaded.problems["the marker is not all ones"] == 1
+    assert loaded.problems["it is not one whole UPDATE"] == 1
     assert any(reason.startswith("origin: ") for reason in loaded.problems)
     assert loaded.stats.bad == {"truncated": 1}
     assert "1 with problems: attributes cannot be read" in describe_rib(loaded)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -21,12 +21,14 @@ from tidegate.errors import SessionReset, SourceError
 from tidegate.io.mrt import MrtFile, MrtStats
 from tidegate.kernel import I64, U8
 from tidegate.wire.bgp import mrt_walk as walk
-from tidegate.wire.bgp.constants import EXTENDED_LIMIT, Family, MessageType
-from tidegate.wire.bgp.message import maybe_message
+from tidegate.wire.bgp.constants import HEADER_OCTETS, Family, MessageType
+from tidegate.wire.bgp.feed import feed, heard
 from tidegate.wire.bgp.mrt import MrtPeer, PeerIndex, PeerMessage, Record, StateChange, TableDumpEntry
-from tidegate.wire.bgp.mrt_routes import Batch, Form, form_of
+from tidegate.wire.bgp.mrt_routes import Batch, Form
+from tidegate.wire.bgp.open import Negotiated
 from tidegate.wire.bgp.ribin import RibIn
-from tidegate.wire.bgp.update import RouteGroup, Update, decode_update
+from tidegate.wire.bgp.update import Update
+from tidegate.wire.bgp.update_scan import UpdateRun
 from tidegate.wire.cursor import Reader
 
 __all__ = ["LoadedRib", "MrtPeers", "Progress", "count_routes", "describe_rib", "load_rib"]
@@ -34,6 +36,7 @@ __all__ = ["LoadedRib", "MrtPeers", "Progress", "count_routes", "describe_rib", 
 _ROWS: Final = 1 << 17
 _UNICAST: Final = (Family.IPV4_UNICAST, Family.IPV6_UNICAST)  # in the order of the kernel's families
 _REASONS: Final = 64
+_OTHER_MESSAGES: Final = frozenset(bytes((kind,)) for kind in MessageType if kind is not MessageType.UPDATE)
 
 Progress = Callable[[int, int], object]  # octets of the file read so far, and of all
 
@@ -233,9 +236,9 @@ class _Loader:
                 self._batch.add(Form(family, four_octet_as=False), record.attributes, record.nlri)
                 if self._batch.full:
                     self._flush()
-            case PeerMessage(peer=peer, local=False) if families := self._families(peer):
+            case PeerMessage(peer=peer, local=False) if self._families(peer) and _is_update(record.message):
                 self._flush()
-                self._message(record, families)
+                self._message(record)
             case StateChange(peer=peer, down=True):
                 self._flush()
                 self.rib.clear(self._families(peer))
@@ -248,44 +251,44 @@ class _Loader:
         return tuple(family for family in Family if family.afi in afis)
 
     def _flush(self) -> None:
-        for each in self._batch.flush():
-            try:
-                update = decode_update(each.body, each.negotiated)
-            except SessionReset as error:
-                self._problem(error.reason, each.routes)
-                continue
-            self._take(update, each.routes)
+        for batched in self._batch.flush():
+            self._feed(batched.messages, batched.negotiated, batched.routes)
         if self._batch.bad:
             self.problems["attributes cannot be read"] = self._batch.bad
 
-    def _message(self, record: PeerMessage, families: tuple[Family, ...]) -> None:
-        try:
-            message = maybe_message(Reader(record.message), EXTENDED_LIMIT)
-            if message is None or message.type is not MessageType.UPDATE:
-                return
-            form = form_of(four_octet_as=record.four_octet_as, with_path_id=record.with_path_id)
-            update = decode_update(message.body, form)
-        except SessionReset as error:
-            self._problem(error.reason, 1)
-            return
-        self._take(
-            msgspec.structs.replace(
-                update, announced=_of(update.announced, families), withdrawn=_of(update.withdrawn, families)
-            ),
-            1,
-        )
+    def _message(self, record: PeerMessage) -> None:
+        add_path = frozenset(_UNICAST) if record.with_path_id else frozenset[Family]()
+        negotiated = heard(four_octet_as=record.four_octet_as, add_path=add_path)
+        self._feed((record.message,), negotiated, (1,), self._families(record.peer))
 
-    def _take(self, update: Update, routes: int) -> None:
-        for problem in update.problems:
-            self._problem(f"{problem.part}: {problem.reason}", routes)
-        self.rib.take(update)
+    def _feed(
+        self,
+        messages: Sequence[bytes],
+        negotiated: Negotiated,
+        routes: Sequence[int],
+        families: tuple[Family, ...] = tuple(Family),
+    ) -> None:
+        at = 0
+        for found in feed(self.rib, messages, negotiated, families=families):
+            match found:
+                case UpdateRun():
+                    at += len(found)
+                    continue
+                case SessionReset(reason=reason):
+                    self._problem(reason, routes[at])
+                case Update(problems=problems):
+                    for problem in problems:
+                        self._problem(f"{problem.part}: {problem.reason}", routes[at])
+            at += 1
+        self.rib.finish()
 
     def _problem(self, reason: str, routes: int) -> None:
         self.problems[reason if reason in self.problems or len(self.problems) < _REASONS else "other"] += routes
 
 
-def _of(groups: tuple[RouteGroup, ...], families: tuple[Family, ...]) -> tuple[RouteGroup, ...]:
-    return tuple(group for group in groups if group.family in families)
+def _is_update(message: bytes) -> bool:
+    """Tell UPDATEs from other messages; what cannot be told is taken for one, and counted where it is read."""
+    return Reader(message).peek(HEADER_OCTETS)[-1:] not in _OTHER_MESSAGES
 
 
 def describe_rib(loaded: LoadedRib) -> str:

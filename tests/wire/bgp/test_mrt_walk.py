@@ -116,4 +116,4 @@ def test_rows_go_into_a_batch() -> None:
     walk.walk_rib(np.frombuffer(bytearray(data), np.uint8), chosen, counts, table, state)
     batch = Batch()
     walk.add_rows(data, table[: state[1]], batch)
-    assert [each.routes for each in batch.flush()] == [1]
+    assert [each.routes for each in batch.flush()] == [(1,)]

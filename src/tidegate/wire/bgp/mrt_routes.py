@@ -2,7 +2,7 @@
 
 `Batch.add` takes entries in any order; `flush` gives the UPDATEs, each with how it is to be read. What an UPDATE would
 not carry in that form is put right: the next hop alone, which tables have in place of MP_REACH_NLRI (some writers put
-all of it). Nothing is judged here, `decode_update` does that.
+all of it). Nothing is judged here, `feed` does that.
 
 Answers for: RFC 6396 section 4.3.4, RFC 8050 section 4.
 """
@@ -15,17 +15,18 @@ from typing import Final
 import msgspec
 
 from tidegate.errors import DecodeError
-from tidegate.units import Asn
-from tidegate.wire.bgp.constants import AttributeCode, AttributeFlag, Family
+from tidegate.wire.bgp.constants import EXTENDED_LIMIT, AttributeCode, AttributeFlag, Family, MessageType
+from tidegate.wire.bgp.feed import heard
+from tidegate.wire.bgp.message import frame
 from tidegate.wire.bgp.open import Negotiated
 from tidegate.wire.cursor import Reader, Writer
 
-__all__ = ["Batch", "Batched", "Form", "form_of"]
+__all__ = ["Batch", "Batched", "Form"]
 
-_NLRI_OCTETS: Final = 16_384  # in one UPDATE: what it is decoded to stays small
+_ROUTES: Final = 780  # in one UPDATE: 16 KB at the most octets of a prefix with its path identifier
 _ATTRIBUTES_OCTETS: Final = 48_000  # with the NLRI they fit an UPDATE; no peer can have sent more in one message
 _BATCH_OCTETS: Final = 1 << 21  # attributes and NLRI that wait
-_ALL: Final = frozenset(Family)
+_UNICAST: Final = frozenset({Family.IPV4_UNICAST, Family.IPV6_UNICAST})
 _LONG: Final = int(AttributeFlag.LONG)
 
 
@@ -38,25 +39,11 @@ class Form(msgspec.Struct, frozen=True):
 
 
 class Batched(msgspec.Struct, frozen=True):
-    """One UPDATE's body, how to read it, and how many routes it has."""
+    """UPDATEs with their BGP headers, how they are to be read, and how many routes each has."""
 
-    body: bytes
+    messages: tuple[bytes, ...]
     negotiated: Negotiated
-    routes: int
-
-
-def form_of(*, four_octet_as: bool, with_path_id: bool) -> Negotiated:
-    """Return how messages of a file are read: all attributes count, as it is not known who is whose internal peer."""
-    return Negotiated(
-        local_as=Asn(0),
-        peer_as=Asn(0),
-        router_id=0,
-        hold_time_s=0,
-        families=_ALL,
-        four_octet_as=four_octet_as,
-        extended_message=True,
-        add_path_receive=_ALL if with_path_id else frozenset(),
-    )
+    routes: tuple[int, ...]
 
 
 class Batch:
@@ -86,19 +73,23 @@ class Batch:
         self._octets += len(octets)
 
     def flush(self) -> Iterator[Batched]:
-        """Give all that waits as UPDATEs, and begin anew."""
+        """Give all that waits, and begin anew."""
         waiting, self._waiting, self._octets = self._waiting, {}, 0
-        for (form, attributes), found in waiting.items():
-            negotiated = form_of(four_octet_as=form.four_octet_as, with_path_id=form.with_path_id)
-            step = max(1, _NLRI_OCTETS // 21)  # the most octets of a prefix with its path identifier
+        found: dict[tuple[bool, bool], list[tuple[bytes, int]]] = {}
+        for (form, attributes), routes in waiting.items():
             try:
                 block, next_hop = _split(attributes)
             except DecodeError:
-                self.bad += len(found)
+                self.bad += len(routes)
                 continue
-            for start in range(0, len(found), step):
-                part = found[start : start + step]
-                yield Batched(_body(form.family, block, next_hop, b"".join(part)), negotiated, len(part))
+            messages = found.setdefault((form.four_octet_as, form.with_path_id), [])
+            for start in range(0, len(routes), _ROUTES):
+                part = routes[start : start + _ROUTES]
+                messages.append((_message(form.family, block, next_hop, b"".join(part)), len(part)))
+        for (four_octet_as, with_path_id), messages in found.items():
+            add_path = _UNICAST if with_path_id else frozenset[Family]()
+            negotiated = heard(four_octet_as=four_octet_as, add_path=add_path)
+            yield Batched(tuple(each[0] for each in messages), negotiated, tuple(each[1] for each in messages))
 
 
 def _split(attributes: bytes) -> tuple[bytes, bytes | None]:
@@ -125,14 +116,14 @@ def _next_hop(value: Reader) -> bytes:
     return value.take(value.u8())
 
 
-def _body(family: Family, block: bytes, next_hop: bytes | None, nlri: bytes) -> bytes:
+def _message(family: Family, block: bytes, next_hop: bytes | None, nlri: bytes) -> bytes:
     out = Writer()
     out.u16(0)
     if next_hop is None and family is Family.IPV4_UNICAST:
         out.u16(len(block))
         out.put(block)
         out.put(nlri)
-        return out.bytes()
+        return frame(MessageType.UPDATE, out.bytes(), limit=EXTENDED_LIMIT)
     hop = next_hop or b""
     reach = Writer()
     reach.u16(family.afi)
@@ -145,4 +136,4 @@ def _body(family: Family, block: bytes, next_hop: bytes | None, nlri: bytes) -> 
     head = bytes((AttributeFlag.OPTIONAL | AttributeFlag.LONG, AttributeCode.MP_REACH))
     out.u16(len(block) + len(value) + 4)
     out.put(head + len(value).to_bytes(2, "big") + value + block)
-    return out.bytes()
+    return frame(MessageType.UPDATE, out.bytes(), limit=EXTENDED_LIMIT)
