@@ -1,11 +1,11 @@
 """One configured peer, without a socket: up to two connections, one session, and the routes both ways.
 
 The shell says what happened to which of the two connections (`Way`); the answers are effects that name the connection
-they are for. Dialling backs off exponentially, and a session that was up for a short time only does not reset that: a
-peer that resets on each of our UPDATEs is not asked again every second.
+they are for. Dialling backs off, and a session that was up for a short time only does not reset that: a peer that
+resets on each of our UPDATEs is not asked again every second, and what it was sent last is held back.
 
-Answers for: RFC 4271 sections 6.8 (collision) and 8.1.1 (IdleHoldTimer, DampPeerOscillations), RFC 4486 section 4, RFC
-4724 sections 4.1 (the restarting speaker) and 5, RFC 6286 section 2.3, RFC 7313 section 4, RFC 8538 section 5.
+Answers for: RFC 4486 section 4, RFC 4724 section 4.1 (the restarting speaker), RFC 7313 sections 4 and 5, RFC 8538
+section 5.
 """
 
 from __future__ import annotations
@@ -13,14 +13,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from enum import Enum
 from types import MappingProxyType
 from typing import Any, Final
 
-import msgspec
-from msgspec import structs
-
 from tidegate.units import Asn, Seconds
+from tidegate.wire.bgp.backoff import Backoff
 from tidegate.wire.bgp.constants import Cease, Family, RefreshSubtype
 from tidegate.wire.bgp.inbound import Inbound
 from tidegate.wire.bgp.message import (
@@ -33,11 +30,12 @@ from tidegate.wire.bgp.message import (
 )
 from tidegate.wire.bgp.open import Negotiated
 from tidegate.wire.bgp.peer_config import PeerConfig, check_peer, opening
+from tidegate.wire.bgp.peer_connections import Connections, PeerEffect, Way
 from tidegate.wire.bgp.peer_news import Gone, News, Notice, NoticeKind, name_routes
+from tidegate.wire.bgp.peer_status import PeerStatus
 from tidegate.wire.bgp.prefix_limits import PrefixLimits
 from tidegate.wire.bgp.ribin import RibIn
 from tidegate.wire.bgp.ribout import Outgoing, RibOut
-from tidegate.wire.bgp.routes import RouteKey
 from tidegate.wire.bgp.session import Down, Effect, Refresh, Routes, Send, Session, SessionConfig, State, Up
 from tidegate.wire.bgp.suspects import Suspects
 from tidegate.wire.bgp.update import Update
@@ -55,54 +53,8 @@ __all__ = [
     "check_peer",
 ]
 
-_FIRST_WAIT_S: Final = 1.0
-_LONGEST_WAIT_S: Final = 120.0
-_STABLE_S: Final = 120.0  # a session that lived shorter counts as a failure
-_PATIENCE: Final = 3  # failures after which the peer's own connections are refused as well while waiting
 _MOST_REASONS: Final = 64  # that problems are counted by
-_ORDER: Final = tuple(State)
-_TALKING: Final = frozenset({State.OPEN_SENT, State.OPEN_CONFIRM, State.ESTABLISHED})
 _SPOKEN: Final = frozenset({Cease.SHUTDOWN, Cease.RESET})  # those that may carry words (RFC 9003)
-
-
-class Way(Enum):
-    """Which of the two connections: the one this side dialled, or the one the peer did."""
-
-    OUT = "out"
-    IN = "in"
-
-
-_OTHER: Final[Mapping[Way, Way]] = MappingProxyType({Way.OUT: Way.IN, Way.IN: Way.OUT})
-
-
-class PeerEffect(msgspec.Struct, frozen=True):
-    """What is to be done, and on which connection; that says nothing where the effect is `Gone` or `Notice`."""
-
-    way: Way
-    effect: Effect | News
-
-
-class PeerStatus(msgspec.Struct, frozen=True):
-    """A peer as it stands. Times are of the clock that `now` came from; `last_error` is in words, empty if none."""
-
-    address: str
-    state: State
-    since: Seconds
-    last_error: str
-    failures: int
-    negotiated: Negotiated | None
-    received: Mapping[str, int]
-    problems: Mapping[str, int]
-    wanted: int
-    sent: int  # of those wanted, in the session that is up
-    waiting: int  # UPDATEs
-    not_negotiated: int  # of those wanted, while a session is up: of families that the peer did not agree to
-    held_back: Mapping[RouteKey, str]  # of those wanted, and why
-    shut: str  # why the peer stays down until it is started again, or until a timer; empty if it does not
-    restarting: bool  # this side has come back and the peer has not heard everything yet
-    routes: Mapping[Family, int]  # that the peer has announced
-    stale: Mapping[Family, int]  # of these, not said again since the peer restarted or began a refresh
-    end_of_rib: Mapping[Family, Seconds]  # when it came, in the session that is up
 
 
 def _session_config(config: PeerConfig, *, restarted: bool) -> SessionConfig:
@@ -134,13 +86,10 @@ class Peer:
         self._restarted = restarted and config.graceful_restart_s > 0
         if self._restarted:
             self.rib.defer()
-        session = _session_config(config, restarted=self._restarted)
-        self.sessions = {way: Session(session, jitter=jitter) for way in Way}
-        self.failures = 0
+        self.connections = Connections(_session_config(config, restarted=self._restarted), jitter=jitter)
         self.last_error = ""
-        self._jitter = jitter
+        self._backoff = Backoff(jitter=jitter)
         self._since = Seconds(0.0)
-        self._wait_until: Seconds | None = None
         self._restart_until: Seconds | None = None
         self._shut = ""
         self._problems: Counter[str] = Counter()
@@ -153,15 +102,25 @@ class Peer:
         return self.inbound.rib_in
 
     @property
+    def sessions(self) -> Mapping[Way, Session]:
+        """The state machines of both connections."""
+        return self.connections.sessions
+
+    @property
     def established(self) -> Way | None:
         """The connection that carries the session, or None."""
-        return next((way for way in Way if self.sessions[way].state is State.ESTABLISHED), None)
+        return self.connections.established
+
+    @property
+    def failures(self) -> int:
+        """How often in a row the session failed, or lived for a short time only."""
+        return self._backoff.failures
 
     def start(self, now: Seconds) -> list[PeerEffect]:
         """Begin to dial, unless the peer is to do that; also after `stop`, or where the peer was shut out."""
         self._since = now
         self._shut = ""
-        self._wait_until = None
+        self._backoff.until = None
         if self._restarted:
             self._restart_until = Seconds(now + self.config.graceful_restart_s)
         return [] if self.config.passive else self._handle(Way.OUT, self.sessions[Way.OUT].start(now), now)
@@ -185,7 +144,7 @@ class Peer:
                 self._since = now
                 self.last_error = "stopped"
         self._shut = "stopped"
-        self._wait_until = self._restart_until = None
+        self._backoff.until = self._restart_until = None
         self.rib.end()
         return effects + _news(Way.OUT, self.inbound.forget())
 
@@ -193,7 +152,7 @@ class Peer:
         """End the session with Cease 6/4; it comes back by itself."""
         effects = []
         for way, session in self.sessions.items():
-            if session.state in _TALKING:
+            if self.connections.talking(way):
                 effects += self._handle(way, session.stop(now, notification=shutdown(Cease.RESET, text)), now)
         return effects
 
@@ -205,14 +164,15 @@ class Peer:
         if self._shut:
             return False
         if self.established is not None:
-            return self._helped(self.established)
-        return self.failures < _PATIENCE or self._wait_until is None or now >= self._wait_until
+            return self.connections.helped
+        return self._backoff.patient(now)
 
     def evict(self, now: Seconds) -> list[PeerEffect]:
         """Give up the connection that the peer opened before, because it has opened another."""
+        reason = "the peer has opened another connection"
         if self.established is Way.IN:
-            return self._replace(Way.IN, now)
-        return self._halt(Way.IN, shutdown(Cease.COLLISION), now, "the peer has opened another connection")
+            return self._closed(self.connections.replace(Way.IN, now, f"{reason}: it has restarted"), now)
+        return self._closed(self.connections.halt(Way.IN, shutdown(Cease.COLLISION), now, reason), now)
 
     def connected(self, way: Way, now: Seconds) -> list[PeerEffect]:
         """Say that a TCP connection stands."""
@@ -244,24 +204,21 @@ class Peer:
         effects += _news(Way.OUT, self.inbound.tick(now))
         if self._restart_until is not None and now >= self._restart_until:
             self._restart_over()
-        if self._wait_until is not None and now >= self._wait_until:
-            self._wait_until = None
+        if self._backoff.due(now):
             self._shut = ""
-            quiet = all(session.state is State.IDLE for session in self.sessions.values())
-            if quiet and not self.config.passive:
+            if self.connections.quiet and not self.config.passive:
                 effects += self._handle(Way.OUT, self.sessions[Way.OUT].start(now), now)
         return effects
 
     def deadline(self) -> Seconds | None:
         """Return when `tick` must be called, or None where nothing runs."""
         times = [session.deadline() for session in self.sessions.values()]
-        times += [self._wait_until, self._restart_until, self.inbound.deadline()]
+        times += [self._backoff.until, self._restart_until, self.inbound.deadline()]
         return min((time for time in times if time is not None), default=None)
 
     def pull(self, octets: int, now: Seconds) -> list[Outgoing]:
         """Return the next messages for the established connection; nothing while there is none."""
-        way = self.established
-        negotiated = None if way is None else self.sessions[way].negotiated
+        negotiated = self.connections.negotiated
         if negotiated is None:
             return []
         messages = self.rib.pull(negotiated, octets)
@@ -273,15 +230,14 @@ class Peer:
 
     def request_refresh(self, family: Family) -> list[PeerEffect]:
         """Ask for the routes of a family again; nothing comes of it where that was not agreed to."""
-        way = self.established
-        negotiated = None if way is None else self.sessions[way].negotiated
+        way, negotiated = self.established, self.connections.negotiated
         if way is None or negotiated is None or not negotiated.route_refresh or family not in negotiated.families:
             return []
         return [PeerEffect(way, Send(encode_refresh(family)))]
 
     def status(self) -> PeerStatus:
         """Return how things stand."""
-        best = max(self.sessions.values(), key=lambda session: _ORDER.index(session.state))
+        best = self.connections.best
         received: Counter[str] = Counter()
         for session in self.sessions.values():
             received.update({kind.name.lower(): count for kind, count in session.received.items()})
@@ -307,55 +263,6 @@ class Peer:
             end_of_rib=MappingProxyType(dict(self.inbound.end_of_rib)),
         )
 
-    def _helped(self, way: Way) -> bool:
-        """Tell whether the session on a connection is one that outlives a restart of the peer."""
-        negotiated = self.sessions[way].negotiated
-        return negotiated is not None and negotiated.graceful_restart is not None
-
-    def _preferred(self, negotiated: Negotiated) -> Way:
-        """Return the connection opened by the side with the higher identifier (RFC 4271 6.8), then AS (RFC 6286)."""
-        router_id = self.sessions[Way.OUT].config.open.router_id
-        ours_is_higher = (router_id, negotiated.local_as) > (negotiated.router_id, negotiated.peer_as)
-        return Way.OUT if ours_is_higher else Way.IN
-
-    def _collide(self, way: Way, negotiated: Negotiated, now: Seconds) -> list[PeerEffect]:
-        """End the other connection, now that `way` is up, unless that one is to be preferred and may still come up.
-
-        RFC 4271 6.8 has both sides decide when an OPEN comes; where one is established by then and the other is not,
-        they decide differently, and both connections are lost. Waiting for the KEEPALIVE cannot go wrong: who has
-        sent it has kept the connection. For the same reason RFC 4724 section 5 is followed only then.
-        """
-        other = _OTHER[way]
-        state = self.sessions[other].state
-        preferred = self._preferred(negotiated) is way
-        if state is State.ESTABLISHED and not preferred:
-            return self._replace(other, now)
-        if not preferred and state not in {State.CONNECT, State.ACTIVE}:
-            return []
-        return self._halt(other, shutdown(Cease.COLLISION), now, "the peer is better reached by the other connection")
-
-    def _replace(self, way: Way, now: Seconds) -> list[PeerEffect]:
-        """End a session without a word, because the peer has opened another connection: it has restarted."""
-        reason = "the peer has opened another connection: it has restarted"
-        effects: list[PeerEffect] = []
-        for effect in self.sessions[way].drop(now, reason=reason):
-            effects.append(PeerEffect(way, effect))
-            if isinstance(effect, Down):
-                effects += _news(way, [Notice(NoticeKind.REPLACED, reason), *self._ended(effect, now)])
-        return effects
-
-    def _halt(self, way: Way, notification: Notification, now: Seconds, reason: str) -> list[PeerEffect]:
-        """Stop one connection on purpose: that is no failure, and nothing is waited for."""
-        effects: list[PeerEffect] = []
-        for effect in self.sessions[way].stop(now, notification=notification):
-            if not isinstance(effect, Down):
-                effects.append(PeerEffect(way, effect))
-            elif effect.was_up:
-                effects.append(PeerEffect(way, effect))
-                kept = structs.replace(effect, reason=reason, notification=None, sent=True)  # the peer is still there
-                effects += _news(way, self._ended(kept, now))
-        return effects
-
     def _handle(self, way: Way, effects: list[Effect], now: Seconds) -> list[PeerEffect]:
         done: list[PeerEffect] = []
         for effect in effects:
@@ -364,7 +271,8 @@ class Peer:
             done.append(PeerEffect(way, effect))
             match effect:
                 case Up(negotiated=negotiated):
-                    done[-1:] = [*self._collide(way, negotiated, now), done[-1], *self._begin(way, negotiated, now)]
+                    collided = self._closed(self.connections.collide(way, negotiated, now), now)
+                    done[-1:] = [*collided, done[-1], *self._begin(way, negotiated, now)]
                 case Down():
                     done += self._fell(way, effect, now)
                 case Routes(update=UpdateRun() as run):
@@ -382,9 +290,19 @@ class Peer:
                     pass  # the shell's affair
         return done
 
+    def _closed(self, effects: list[PeerEffect], now: Seconds) -> list[PeerEffect]:
+        """See to the end of a session that was ended on purpose: that is no failure, and nothing is waited for."""
+        done: list[PeerEffect] = []
+        for each in effects:
+            done.append(each)
+            if isinstance(each.effect, Down):
+                replaced = Notice(NoticeKind.REPLACED, each.effect.reason)
+                done += _news(each.way, [replaced, *self._ended(each.effect, now)])
+        return done
+
     def _begin(self, way: Way, negotiated: Negotiated, now: Seconds) -> list[PeerEffect]:
         self._since = now
-        self._wait_until = None
+        self._backoff.until = None
         self.rib.begin(negotiated.families)
         return _news(way, self.inbound.up(negotiated, now))
 
@@ -421,25 +339,22 @@ class Peer:
         text = f"the peer announced more than {most} routes of {family.label}: it is shut out {again}"
         self._shut = text
         effects = _news(way, [Notice(NoticeKind.PREFIX_LIMIT, text)])
-        effects += self._halt(_OTHER[way], shutdown(Cease.MAX_PREFIXES), now, text)
+        effects += self.connections.halt(way.other, shutdown(Cease.REJECTED), now, text)
         notification = _firmly(session, too_many_prefixes(family, most))
         effects += self._handle(way, session.stop(now, notification=notification), now)
         restart_s = self.config.max_prefixes_restart_s
-        self._wait_until = Seconds(now + restart_s) if restart_s else None
+        self._backoff.until = Seconds(now + restart_s) if restart_s else None
         self.last_error = text
         return effects
 
     def _fell(self, way: Way, down: Down, now: Seconds) -> list[PeerEffect]:
-        stable = down.was_up and now - self._since >= _STABLE_S
+        lived_s = now - self._since if down.was_up else 0.0
         effects = _news(way, self._ended(down, now)) if down.was_up else []
-        if self.sessions[_OTHER[way]].state in _TALKING:
+        if self.connections.talking(way.other):
             return effects  # the peer has chosen the other connection
         self.last_error = down.reason
-        if self.sessions[way].state is not State.IDLE:
-            return effects  # the session dials again by itself
-        self.failures = 1 if stable else self.failures + 1
-        wait = min(_FIRST_WAIT_S * 2 ** min(self.failures - 1, 16), _LONGEST_WAIT_S)
-        self._wait_until = Seconds(now + wait * (0.75 + 0.25 * self._jitter()))
+        if self.sessions[way].state is State.IDLE:  # else it dials again by itself
+            self._backoff.failed(now, lived_s=lived_s)
         return effects
 
     def _ended(self, down: Down, now: Seconds) -> list[News]:
@@ -461,8 +376,7 @@ class Peer:
         self._restarted = False
         self._restart_until = None
         self.rib.complete()
-        for session in self.sessions.values():
-            session.config = _session_config(self.config, restarted=False)
+        self.connections.configure(_session_config(self.config, restarted=False))
 
     def _count(self, reasons: Iterable[str]) -> None:
         for reason in reasons:
