@@ -20,6 +20,8 @@ async def _announce(bgp: Announcer) -> None:
     (neighbor,) = bgp.neighbors()
     assert (neighbor.address, neighbor.state, neighbor.wanted, neighbor.sent) == (PEER, "active", 0, 0)
     assert (neighbor.peer_as, neighbor.router_id, neighbor.families) == (None, None, ())
+    assert (neighbor.local_as, neighbor.uptime, neighbor.hold_time) == (65001, 0.0, None)
+    assert neighbor.prefixes["ipv6-flowspec"] == 0
     bgp.announce_flow(PEER, RULE)
     bgp.announce_route(PEER, ROUTE)
     (rule,), (route,) = bgp.flows(PEER), bgp.routes(PEER)

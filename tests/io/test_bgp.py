@@ -6,14 +6,18 @@ import asyncio
 import logging
 import socket
 
+import msgspec
 import pytest
 
 from bgp_raw import GREETING, Raw, Seen, dial, need_address, need_md5, passive_speaker, rule, run, until
+from net_namespace import in_namespace, shell
 from tidegate.errors import ConfigError, Inexpressible, SourceError
 from tidegate.io.bgp import Hooks, PeerConfig, Speaker
-from tidegate.io.bgp_socket import any_addresses
+from tidegate.io.bgp_socket import any_addresses, dial_socket
+from tidegate.units import Asn
 from tidegate.wire.bgp.constants import Family
-from tidegate.wire.bgp.message import KEEPALIVE
+from tidegate.wire.bgp.message import KEEPALIVE, Notification, encode_notification
+from tidegate.wire.bgp.open import Capabilities, Open, encode_open
 from tidegate.wire.bgp.prefix import parse_address, parse_prefix
 from tidegate.wire.bgp.routes import UnicastRoute, route_key
 
@@ -339,5 +343,223 @@ def test_one_that_is_cancelled_says_so_to_its_peers() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         await raw.close()
+
+    run(test)
+
+
+def states(seen: Seen) -> list[str]:
+    return [text.partition(":")[0] for _, text in seen.changed if " to " in text.partition(":")[0]]
+
+
+def test_every_change_and_notification_is_told_in_words(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        seen = Seen()
+        async with passive_speaker(seen) as speaker:
+            raw = await dial(speaker)
+            raw.writer.write(GREETING + KEEPALIVE)
+            await seen.up.get()
+            assert states(seen) == ["idle to opensent", "opensent to openconfirm", "openconfirm to established"]
+            raw.writer.write(encode_notification(Notification(6, 4)))
+            await seen.down.get()
+            await raw.close()
+            assert states(seen)[3:] == ["established to idle"]
+            told = [text for _, text in seen.changed if text.startswith("NOTIFICATION received: ")]
+            assert told[0].startswith("NOTIFICATION received: administrative reset (6/4)")
+            (status,) = speaker.neighbors()
+            assert told == [f"NOTIFICATION received: {status.notification_received}"]
+            assert (status.flaps, status.messages_in, status.messages_out > 2) == (1, 3, True)
+
+    with caplog.at_level(logging.INFO):
+        run(test)
+    assert [(record.levelname, record.message.partition(":")[0]) for record in caplog.records] == [
+        ("INFO", "127.0.0.1"),
+        ("WARNING", "127.0.0.1"),
+    ]
+
+
+def test_a_peer_that_cannot_be_reached_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        seen = Seen()
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            config = PeerConfig("127.0.0.1", 65001, "192.0.2.1", port=unused.getsockname()[1], connect_retry_s=0.001)
+            async with Speaker([config], port=None, hooks=seen.hooks()):
+                await until(lambda: len(seen.changed) > 20)
+
+    with caplog.at_level(logging.INFO):
+        run(test)
+    assert len(caplog.records) == 1
+    assert "Connection refused" in caplog.text
+
+
+def test_a_peer_near_its_number_of_routes_is_warned_of() -> None:
+    async def test() -> None:
+        seen = Seen()
+        config = PeerConfig("127.0.0.1", 65001, "192.0.2.1", passive=True, max_prefixes=10)
+        async with Speaker([config], port=0, listen=["127.0.0.1"], hooks=seen.hooks()) as speaker:
+            raw = await dial(speaker)
+            raw.writer.write(GREETING + KEEPALIVE)
+            raw.announce(9)
+            await until(lambda: speaker.neighbors()[0].prefixes["ipv4-unicast"] == 9)
+            await until(lambda: len(seen.warned) == 1)
+            assert "ipv4-unicast" in seen.warned[0][1]
+            await raw.close()
+
+    run(test)
+
+
+@pytest.mark.parametrize("secured", [{}, {"md5_key": "a secret"}], ids=["plain", "md5"])
+def test_peers_come_and_go_while_it_runs(secured: dict[str, str]) -> None:
+    if secured:
+        need_md5()
+
+    async def test() -> None:
+        here, there = Seen(), Seen()
+        async with (
+            Speaker(port=0, listen=["127.0.0.1"], hooks=there.hooks()) as other,
+            Speaker(port=0, listen=["127.0.0.1"], hooks=here.hooks()) as speaker,
+        ):
+            assert speaker.neighbors() == []
+            with pytest.raises(Inexpressible, match="any peer"):
+                speaker.announce(None, rule(1))
+            speaker.add_peer(PeerConfig("127.0.0.9", 65001, "192.0.2.1", passive=True))
+            speaker.announce(None, rule(1))
+            there_config = PeerConfig("127.0.0.1", 65002, "192.0.2.2", passive=True, **secured)  # type: ignore[arg-type]
+            other.add_peer(there_config)
+            ours = PeerConfig("127.0.0.1", 65001, "192.0.2.1", port=other.ports[0], **secured)  # type: ignore[arg-type]
+            speaker.add_peer(ours)
+            assert (await there.route()).announced[0].destinations == (rule(1).rule,)
+            with pytest.raises(ConfigError, match="already"):
+                speaker.add_peer(ours)
+            speaker.remove_peer("127.0.0.1")
+            await there.down.get()
+            assert "(6/3)" in other.neighbors()[0].notification_received
+            assert [status.address for status in speaker.neighbors()] == ["127.0.0.9"]
+            with pytest.raises(ConfigError, match=r"no such peer \(known: 127.0.0.9\)"):
+                speaker.remove_peer("127.0.0.1")
+            other.remove_peer("127.0.0.1")
+            other.add_peer(msgspec.structs.replace(there_config, md5_key=None))
+            speaker.add_peer(msgspec.structs.replace(ours, md5_key=None))
+            assert (await there.route()).announced[0].destinations == (rule(1).rule,)
+
+    run(test)
+
+
+def test_what_was_announced_at_a_peer_is_forgotten_with_it() -> None:
+    async def test() -> None:
+        config = PeerConfig("127.0.0.9", 65001, "192.0.2.1", passive=True)
+        async with Speaker([config], port=None) as speaker:
+            speaker.announce("127.0.0.9", rule(1))
+            speaker.remove_peer("127.0.0.9")
+            speaker.add_peer(config)
+            assert speaker.flows("127.0.0.9") == ()
+
+    run(test)
+
+
+def test_a_session_is_reset_and_routes_are_asked_for_again() -> None:
+    async def test() -> None:
+        seen = Seen()
+        opening = encode_open(Open(Asn(65002), 90, 7, Capabilities(tuple(Family), route_refresh=True)))
+        async with passive_speaker(seen) as speaker:
+            assert speaker.request_refresh("127.0.0.1") == ()
+            assert speaker.release("127.0.0.1") == 0
+            raw = await dial(speaker)
+            raw.writer.write(opening + KEEPALIVE)
+            await seen.up.get()
+            assert speaker.request_refresh("127.0.0.1") == tuple(Family)
+            kinds: list[int] = []
+            while kinds.count(5) < len(Family):
+                message = await raw.message()
+                assert message is not None
+                kinds.append(int(message.type))
+            speaker.reset_peer("127.0.0.1")
+            found = await raw.notification()
+            assert found is not None
+            assert (found.code, found.subcode) == (6, 4)
+            await raw.close()
+
+    run(test)
+
+
+@in_namespace
+def test_link_local_peers() -> None:
+    shell("ip link set lo up; ip address add fe80::1/64 dev lo nodad; ip address add fe80::2/64 dev lo nodad")
+
+    async def test() -> None:
+        here, there = Seen(), Seen()
+        theirs = PeerConfig("fe80::2%1", 65002, "192.0.2.2", passive=True)
+        async with Speaker([theirs], port=0, listen=["::"], hooks=there.hooks()) as other:
+            local = "fe80::2%lo"
+            ours = PeerConfig("fe80::1%lo", 65001, "192.0.2.1", port=other.ports[0], local_address=local)
+            async with Speaker([ours], port=None, hooks=here.hooks()) as speaker:
+                assert await here.up.get() == "fe80::1%lo"
+                assert await there.up.get() == "fe80::2%1"
+                assert speaker.withdraw("FE80::1%lo", route_key(rule(1))) is False
+                with pytest.raises(ConfigError, match="no such peer"):
+                    speaker.flows("fe80::1")
+
+    run(test)
+
+
+def test_an_interface_that_is_not_here_is_told_in_words() -> None:
+    async def test() -> None:
+        async with Speaker([PeerConfig("fe80::1%nowhere", 65001, "192.0.2.1")], port=None) as speaker:
+            await until(lambda: bool(speaker.neighbors()[0].last_error))
+            assert "connecting to fe80::1%nowhere port 179: no interface" in speaker.neighbors()[0].last_error
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"ttl": 2, "gtsm_hops": 1}, "ttl: GTSM sends with a time-to-live of 255"),
+        ({"address": "fe80::1"}, "address: a link-local address needs its interface, such as fe80::1%eth0"),
+        ({"address": "fe80::1%lo", "local_address": "fe80::2"}, "local_address: a link-local address needs"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(more: dict[str, object], said: str) -> None:
+    config = PeerConfig(**{"address": "127.0.0.1", "local_as": 1, "router_id": "192.0.2.1", **more})  # type: ignore[arg-type]
+    with pytest.raises(ConfigError) as caught:
+        Speaker([config])
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(("gtsm_hops", "heard"), [(1, False), (192, True), (191, False)])
+def test_gtsm_drops_what_comes_from_too_far(gtsm_hops: int, *, heard: bool) -> None:
+    async def test() -> None:
+        config = PeerConfig("127.0.0.1", 65001, "192.0.2.1", passive=True, gtsm_hops=gtsm_hops)
+        seen = Seen()
+        async with Speaker([config], port=0, listen=["127.0.0.1"], hooks=seen.hooks()) as speaker:
+            raw = await dial(speaker)  # with the time-to-live of this machine, 64
+            message = await raw.message()  # what the kernel lets out was not checked yet
+            assert message is not None
+            raw.writer.write(GREETING + KEEPALIVE)
+            if heard:
+                assert await seen.up.get() == "127.0.0.1"
+            else:
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(seen.up.get(), 0.3)
+            raw.writer.transport.abort()
+            await raw.close()
+
+    run(test)
+
+
+def test_a_time_to_live_is_that_of_both_directions() -> None:
+    async def test() -> None:
+        seen = Seen()
+        config = PeerConfig("127.0.0.1", 65001, "192.0.2.1", passive=True, ttl=7)
+        async with Speaker([config], port=0, listen=["127.0.0.1"], hooks=seen.hooks()) as speaker:
+            raw = await dial(speaker)
+            raw.writer.write(GREETING + KEEPALIVE)
+            await seen.up.get()
+            (connection,) = speaker._links["127.0.0.1"]._connections.values()
+            accepted = connection.transport.get_extra_info("socket")
+            assert accepted.getsockopt(socket.IPPROTO_IP, socket.IP_TTL) == 7
+            await raw.close()
+        with dial_socket(config) as dialled:
+            assert dialled.getsockopt(socket.IPPROTO_IP, socket.IP_TTL) == 7
 
     run(test)

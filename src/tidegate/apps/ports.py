@@ -9,7 +9,7 @@ from tidegate.apps import script_http
 from tidegate.apps.script_host import ScriptHost
 from tidegate.control.flowspec import flow_key, format_flow, parse_flow
 from tidegate.control.unicast import format_unicast, parse_unicast, unicast_key
-from tidegate.io.bgp import Speaker
+from tidegate.io.bgp import NeighborStatus, Speaker
 from tidegate.web.backend import NeighborInfo, ScriptReply, ScriptRequest, ScriptStatus
 
 __all__ = ["RestScripts", "RestSpeaker"]
@@ -25,23 +25,7 @@ class RestSpeaker:
 
     def neighbors(self) -> list[NeighborInfo]:
         """Return the neighbours."""
-        return [
-            NeighborInfo(
-                address=status.address,
-                state=status.state,
-                since=status.since,
-                wanted=status.wanted,
-                sent=status.sent,
-                waiting=status.waiting,
-                not_negotiated=status.not_negotiated,
-                peer_as=status.peer_as,
-                router_id=status.router_id,
-                families=status.families,
-                failures=status.failures,
-                last_error=status.last_error,
-            )
-            for status in self._speaker.neighbors()
-        ]
+        return [_neighbor(status) for status in self._speaker.neighbors()]
 
     def flows(self, router: str) -> list[dict[str, object]]:
         """Return the FlowSpec rules wanted at a neighbour."""
@@ -66,6 +50,11 @@ class RestSpeaker:
     def withdraw_route(self, router: str, prefix: str) -> bool:
         """Want a route no more."""
         return self._speaker.withdraw(router, unicast_key(prefix))
+
+
+def _neighbor(status: NeighborStatus) -> NeighborInfo:
+    known = {name: getattr(status, name) for name in NeighborInfo.__struct_fields__ if hasattr(status, name)}
+    return NeighborInfo(**known, hold_time=status.hold_time_s, uptime=round(status.uptime_s, 3))
 
 
 class RestScripts:

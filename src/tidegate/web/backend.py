@@ -151,8 +151,29 @@ class NeighborInfo(msgspec.Struct, frozen=True, omit_defaults=True, rename="came
     peer_as: int | None = None  # of the session that is up, as the next two
     router_id: str | None = None
     families: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()  # that both sides have, in words
+    hold_time: int | None = None  # seconds
+    uptime: float = 0.0  # seconds, of the session that is up
+    local_as: int = 0
     failures: int = 0  # attempts since the session was last up
+    flaps: int = 0  # how often a session that was up has ended
     last_error: str = ""
+    shut: str = ""  # why the neighbour is kept down
+    notification_sent: str = ""  # the last ones, in words
+    notification_received: str = ""
+    prefixes: Mapping[str, int] = {}  # routes and rules received, each family
+    stale: Mapping[str, int] = {}  # of those, kept over a restart of the neighbour and not said again yet
+    held_back: int = 0  # of those wanted, that are not sent because the session fell over them
+    restarting: bool = False  # this side is back from a crash, and the neighbour has not heard everything yet
+    problems: Mapping[str, int] = {}  # what was wrong in UPDATEs received
+    octets_in: int = 0
+    octets_out: int = 0
+    messages_in: int = 0
+    messages_out: int = 0
+    local_address: str = ""
+    local_port: int = 0
+    remote_port: int = 0
+    dynamic: bool = False  # made from a prefix of the configuration
 
 
 class Announcer(Protocol):
