@@ -62,6 +62,16 @@ class _Changes(msgspec.Struct, frozen=True, eq=False):
     with_path_id: bool
 
 
+class _Mark(msgspec.Struct, frozen=True):
+    """Mark all routes."""
+
+
+class _Sweep(msgspec.Struct, frozen=True, eq=False):
+    """Withdraw what is still marked, from a cursor on, see `follow`."""
+
+    cursor: I64
+
+
 class RouteTable:
     """The routes of a family with addresses of `octets` octets. `lock` keeps readers and changes apart."""
 
@@ -72,7 +82,7 @@ class RouteTable:
 
     def _begin(self) -> None:
         self.sets = AttributeSets()
-        self._waiting: deque[_Changes] = deque()
+        self._waiting: deque[_Changes | _Mark | _Sweep] = deque()
         self._freed = np.zeros(_FREED, np.int32)
         self._highs = np.zeros(16 * BLOCK, np.uint64)
         self._lows = np.zeros(16 * BLOCK if self.octets == 16 else 1, np.uint64)
@@ -88,7 +98,6 @@ class RouteTable:
         self._state[[State.BLOCKS, State.NEW_BLOCK]] = 1  # the first range
         self._fill[0] = 1
         self._with_path_id = False
-        self._sweeping: I64 | None = None
         self._no_octets = np.empty(0, np.uint8)
 
     def __len__(self) -> int:
@@ -114,7 +123,7 @@ class RouteTable:
     @property
     def busy(self) -> bool:
         """Whether changes wait for `work`."""
-        return bool(self._waiting) or self._sweeping is not None
+        return bool(self._waiting)
 
     def take(
         self,
@@ -134,30 +143,40 @@ class RouteTable:
         spans = np.empty((len(gone), 2, 3), np.int64)
         spans[:, 0, :2], spans[:, 1, :2] = gone, here
         spans[:, 0, 2] = spans[:, 1, 2] = -1
-        spans[here[:, 1] > here[:, 0], 1, 2] = self.sets.numbers(keys, rows)
+        numbers = self.sets.numbers(keys, rows)
+        np.add.at(self.sets.references, numbers, 1)  # they must not be forgotten while they wait
+        spans[here[:, 1] > here[:, 0], 1, 2] = numbers
         self._with_path_id = with_path_id
         self._waiting.append(_Changes(data, spans.reshape(-1, 3), with_path_id))
 
     def work(self) -> bool:
         """Do a bounded piece of what waits; tell whether more is left."""
-        if not self._waiting and self._sweeping is not None:
-            self._withdraw_stale(self._sweeping)
-        if not self._waiting:
-            return self.busy
-        changes = self._waiting[0]
+        if self._waiting:
+            match self._waiting[0]:
+                case _Changes() as changes:
+                    self._work_on(changes)
+                case _Mark():
+                    self._waiting.popleft()
+                    with self._lock:
+                        self._routes["stale"] = 1
+                case _Sweep(cursor=cursor):
+                    self._withdraw_stale(cursor)
+        return self.busy
+
+    def _work_on(self, changes: _Changes) -> None:
         with self._lock:
             self._state[[State.WORK, State.FREED]] = _WORK, 0
             while (result := self._change(changes)) == FULL:
                 self._grow()
-            done = result == DONE
-            freed = self._freed[: self._state[State.FREED]]
-            if done:
+            freed = self._freed[: self._state[State.FREED]].tolist()
+            if result == DONE:
                 self._waiting.popleft()
                 self._state[[State.SPAN, State.OCTET]] = 0
-        self.sets.forget(freed.tolist())
-        if done:
-            self.sets.forget(set(changes.spans[:, 2].tolist()) - {-1})  # those that no prefix came with
-        return self.busy
+            if result == DONE:
+                numbers = changes.spans[:, 2][changes.spans[:, 2] >= 0]
+                np.subtract.at(self.sets.references, numbers, 1)
+                freed += numbers.tolist()
+            self.sets.forget(freed)
 
     def finish(self) -> None:
         """Do all that waits."""
@@ -196,9 +215,8 @@ class RouteTable:
             self._begin()
 
     def mark_stale(self) -> None:
-        """Mark all routes; each is good again when it is announced again."""
-        self.finish()
-        self._routes["stale"] = 1
+        """Mark all routes that are there when what waits is done; each is good again when it is announced again."""
+        self._waiting.append(_Mark())
 
     @property
     def stale(self) -> int:
@@ -207,8 +225,8 @@ class RouteTable:
         return int(np.count_nonzero(used["stale"] & (used["attributes"] >= 0)))
 
     def sweep(self) -> None:
-        """Queue the withdrawal of all routes that are still marked."""
-        self._sweeping = np.zeros(3, np.int64)
+        """Withdraw all routes that are still marked when what waits is done."""
+        self._waiting.append(_Sweep(np.zeros(3, np.int64)))
 
     def _withdraw_stale(self, cursor: I64) -> None:
         rows = np.empty(_LISTED, np.int64)
@@ -216,11 +234,11 @@ class RouteTable:
         size = int(spell(self._table, rows, count, self._with_path_id, self._no_octets))
         out = np.empty(size, np.uint8)
         spell(self._table, rows, count, self._with_path_id, out)
-        self._sweeping = None if cursor[2] else cursor
+        if cursor[2]:
+            self._waiting.popleft()
         if size:
-            span = np.array([[0, size]], np.int64)
-            nothing = np.zeros((1, 2), np.int64)
-            self.take(out, span, nothing, [], self.sets.rows[:0], with_path_id=self._with_path_id)
+            span = np.array([[0, size, -1]], np.int64)
+            self._waiting.appendleft(_Changes(out, span, self._with_path_id))
 
     def reading(self) -> AbstractContextManager[Any]:
         """Return what to hold while reading from another thread."""

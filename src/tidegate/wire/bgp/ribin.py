@@ -38,6 +38,7 @@ from tidegate.wire.cursor import Reader
 
 __all__ = ["RibIn", "attributes_of"]
 
+_PIECES: Final = 8  # of work that may be done before routes are counted
 _AT_ONCE: Final = 2000  # prefixes in one UPDATE that is written anew
 # what every UPDATE that is written anew is read by; an internal one, whose attributes are all kept
 _PLAIN: Final = Negotiated(
@@ -130,7 +131,7 @@ class RibIn:
                     mine[:, [Cut.HERE_START, Cut.HERE_STOP]],
                     run.keys(announcing),
                     run.rows[announcing],
-                    with_path_id=family in run.with_path_id,
+                    with_path_id=family in run.negotiated.add_path_receive,
                 )
 
     def mark_stale(self, families: Iterable[Family]) -> None:
@@ -142,14 +143,17 @@ class RibIn:
                 self.tables[family].mark_stale()
 
     def sweep(self, families: Iterable[Family]) -> int:
-        """Remove what is still marked, with the next `work`; return how many."""
+        """Remove what is still marked; return how many, at most, where much still waits for `work`."""
         gone = 0
         for family in families:
             if family in self.rules:
                 gone += self.rules[family].sweep()
-            else:
-                gone += self.tables[family].stale
-                self.tables[family].sweep()
+                continue
+            table = self.tables[family]
+            for _ in range(_PIECES):
+                table.work()
+            gone += table.stale
+            table.sweep()
         return gone
 
     def clear(self, families: Iterable[Family]) -> None:

@@ -38,6 +38,7 @@ from tidegate.wire.bgp.message import (
 )
 from tidegate.wire.bgp.open import Negotiated, Open, check_open, decode_open, encode_open, negotiate
 from tidegate.wire.bgp.update import Update, decode_update
+from tidegate.wire.bgp.update_scan import UpdateRun, scan_run
 from tidegate.wire.cursor import Reader
 
 __all__ = [
@@ -128,9 +129,9 @@ class Down(msgspec.Struct, frozen=True):
 
 
 class Routes(msgspec.Struct, frozen=True):
-    """An UPDATE came."""
+    """An UPDATE came, or several without a fault (`update_scan`)."""
 
-    update: Update
+    update: Update | UpdateRun
 
 
 class Refresh(msgspec.Struct, frozen=True):
@@ -206,10 +207,11 @@ class Session:
 
     def receive(self, data: bytes, now: Seconds) -> list[Effect]:
         """Take octets off the stream; at most one incomplete message is kept."""
-        reader = Reader(self._buffer + data if self._buffer else data)
+        octets = self._buffer + data if self._buffer else data
+        reader = Reader(octets)
         effects: list[Effect] = []
         while self.state in _OPEN_STATES:
-            event, payload = self._maybe_event(reader)
+            event, payload = self._maybe_run(octets, reader) or self._maybe_event(reader)
             if event is None:
                 self._buffer = reader.rest()
                 return effects
@@ -250,6 +252,16 @@ class Session:
     def _maybe_due(self, now: Seconds) -> Event | None:
         due = [(when, event) for event, when in self.timers.items() if when <= now]
         return min(due, key=lambda pair: pair[0])[1] if due else None
+
+    def _maybe_run(self, octets: bytes, reader: Reader) -> tuple[Event, UpdateRun] | None:
+        if self.state is not State.ESTABLISHED or self.negotiated is None:
+            return None
+        run = scan_run(octets, reader.offset, self.negotiated)
+        if run is None:
+            return None
+        reader.skip(run.stop - reader.offset)
+        self.received[MessageType.UPDATE] += len(run)
+        return Event.UPDATE, run
 
     def _maybe_event(self, reader: Reader) -> tuple[Event | None, Any]:
         limit = STANDARD_LIMIT if self.negotiated is None else self.negotiated.limit
@@ -354,7 +366,7 @@ def _alive(session: Session, _payload: object, now: Seconds) -> list[Effect]:
     return []
 
 
-def _routes(session: Session, update: Update, now: Seconds) -> list[Effect]:
+def _routes(session: Session, update: Update | UpdateRun, now: Seconds) -> list[Effect]:
     _heard(session, now)
     return [Routes(update)]
 

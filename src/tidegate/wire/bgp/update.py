@@ -5,7 +5,7 @@ among the withdrawn, and only what ends the session raises. Encoding writes one 
 route a message, because large UPDATEs full of rules have brought receivers down.
 
 Answers for: RFC 4271 sections 4.3, 5 and 6.3, RFC 4724 section 2 (End-of-RIB), RFC 4760, RFC 6793 section 4.2.3,
-RFC 7606 sections 3 and 5, RFC 7911 section 3, RFC 8955 sections 4 and 10.
+RFC 7606 sections 3 and 5, RFC 7911 section 3, RFC 8950 section 4, RFC 8955 sections 4 and 10.
 """
 
 from __future__ import annotations
@@ -135,6 +135,8 @@ def _mp_reach(value: MpReach | None, negotiated: Negotiated, problems: list[Prob
     if family is None:
         return ()
     lengths = _NEXT_HOP_OCTETS.get(family)
+    if family in negotiated.extended_next_hop:
+        lengths = (*_NEXT_HOP_OCTETS[Family.IPV4_UNICAST], *_NEXT_HOP_OCTETS[Family.IPV6_UNICAST])
     if lengths is not None and len(value.next_hop) not in lengths:  # RFC 7606 7.11
         reason = f"{family.label} next hop of {len(value.next_hop)} octets"
         raise SessionReset(ErrorCode.UPDATE, UpdateError.OPTIONAL_ATTRIBUTE, reason=reason)

@@ -12,6 +12,7 @@ Answers for: RFC 4271 sections 4.3 and 5, RFC 4760, RFC 7911 section 3, RFC 8950
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum, IntFlag
 from typing import Any, Final, NamedTuple
 
@@ -26,6 +27,7 @@ from tidegate.wire.bgp.attributes import ATTRIBUTES
 from tidegate.wire.bgp.constants import AttributeCode as Code
 from tidegate.wire.bgp.constants import Family
 from tidegate.wire.bgp.open import Negotiated
+from tidegate.wire.bgp.update import Update, decode_update
 
 __all__ = ["KERNELS", "Cut", "UpdateRun", "scan_run", "scan_updates"]
 
@@ -369,7 +371,7 @@ class UpdateRun(msgspec.Struct, frozen=True, eq=False):
     data: bytes
     cuts: I64  # (k, len(Cut))
     rows: AttributeRows  # (k,) of those that announce
-    with_path_id: frozenset[Family]
+    negotiated: Negotiated
 
     def __len__(self) -> int:
         return len(self.cuts)
@@ -378,6 +380,11 @@ class UpdateRun(msgspec.Struct, frozen=True, eq=False):
     def stop(self) -> int:
         """Where the next message starts."""
         return int(self.cuts[-1, Cut.STOP])
+
+    def updates(self) -> Iterator[Update]:
+        """Yield the UPDATEs one by one, read by the twin."""
+        for start, stop in self.cuts[:, [Cut.START, Cut.STOP]].tolist():
+            yield decode_update(self.data[start + _HEADER : stop], self.negotiated)
 
     def keys(self, which: I64) -> list[bytes]:
         """Return the attributes of these UPDATEs: the length of an MP_REACH_NLRI next hop, itself, and all others."""
@@ -402,7 +409,7 @@ def scan_run(data: bytes, start: int, negotiated: Negotiated) -> UpdateRun | Non
     cuts = np.empty((most, len(Cut)), np.int64)
     rows = np.empty(most, SET)
     count = int(scan_updates(Scan(octets, _options(negotiated), cuts, rows), start, negotiated.limit))
-    return UpdateRun(data, cuts[:count], rows[:count], negotiated.add_path_receive) if count else None
+    return UpdateRun(data, cuts[:count], rows[:count], negotiated) if count else None
 
 
 def _options(negotiated: Negotiated) -> int:
