@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from naive import Env, Row, pair_text
+from naive_rib import routing_of
 from tidegate.data.address import parse_address, parse_prefix
 from tidegate.data.batch import Column, DatagramBatch, FlowBatch
 from tidegate.data.fields import FIELDS, FieldRef, field_ref
@@ -140,7 +141,7 @@ def lookups_of(env: Env) -> Lookups:
         lookups = lookups.with_countries(country, _geo_table(env.countries, country.value, "code"))
     for system in AsnAttribute:
         lookups = lookups.with_systems(system, _geo_table(env.systems, system.value, "number"))
-    return lookups
+    return lookups.with_routing(None if env.routing is None else routing_of(env.routing))
 
 
 def _by_label(labels: Mapping[str, str]) -> dict[str, list[str]]:

@@ -15,6 +15,7 @@ from typing import assert_never
 
 import msgspec
 
+from naive_rib import NaiveRouting, routed_row
 from tidegate.data.address import format_address, parse_address
 from tidegate.data.forms import FORMS, Form
 from tidegate.engine.definition import (
@@ -70,6 +71,7 @@ class Env(msgspec.Struct, frozen=True):
     systems: Mapping[str, tuple[str, str]] = {}
     hosts: Mapping[str, Mapping[str, str]] = {}
     vendors: Mapping[str, str] = {}  # six digits to name
+    routing: NaiveRouting | None = None
 
 
 def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -285,7 +287,7 @@ class NaiveFlows:
 
     def update(self, sample: Sample) -> tuple[str, str] | None:
         """Take one sample; return the flow it belongs to, None where it belongs to none."""
-        row = {"frames": "1", **sample.row}
+        row = {"frames": "1", **routed_row(sample.row, sample.source.rpartition(":")[0], self._env.routing)}
         keys = [evaluate_expr(key, row, self._env) for key in self.definition.keys]
         items = [self._item(value, row) for value in self._values]
         wanted = sample.dropped == self.definition.dropped and evaluate_filter(self.definition.filter, row, self._env)

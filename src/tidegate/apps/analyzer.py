@@ -22,6 +22,7 @@ from tidegate.engine.definition import FlowDefinition, GroupTable, MapTable, Thr
 from tidegate.engine.engine import Engine
 from tidegate.engine.events import ActiveFlow, Event, FlowRecord
 from tidegate.engine.reading import Snapshot, each_source, locations, merged, snapshot
+from tidegate.engine.routing import Routing
 from tidegate.engine.sources import AgentCounts, SourceCounts
 from tidegate.engine.sources import Sequence as Numbers
 from tidegate.engine.syntax import (
@@ -229,6 +230,11 @@ class Analyzer:
     def maps(self) -> dict[str, dict[str, list[str]]]:
         """Return the maps as put."""
         return {name: describe_map(table) for name, table in dict(self._maps).items()}
+
+    def set_routing(self, routing: Routing | None) -> None:
+        """Tie agents to routers whose tables give the bgp keys of samples without a gateway record, or to none."""
+        with self._lock:
+            self._each(lambda engine: engine.set_routing(routing))
 
     def active_flows(
         self, agents: str, name: str, *, max_flows: int = 100, min_value: float = 0.0, agg_mode: str = "max"

@@ -1,13 +1,14 @@
 """The analytics of one shard: batches in, events and flow records out.
 
 Nothing here reads a clock. Time is that of the datagrams, made to never go back: where the clock of the receiver was
-set back by more than a second, time goes on from where it was. What comes out depends on the samples and their order
-alone, not on how they were cut into batches.
+set back by more than a second, time goes on from where it was. What comes out depends on the samples, their order and
+the tables that were there when they came alone, not on how they were cut into batches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Annotated
 
 import msgspec
@@ -23,6 +24,7 @@ from tidegate.engine.events import Event, FlowRecord
 from tidegate.engine.flows import Flow, Moments, Told
 from tidegate.engine.lookups import Lookups
 from tidegate.engine.plan import make_plan
+from tidegate.engine.routing import Routing, routing_needs
 from tidegate.engine.sources import Sources
 from tidegate.engine.texts import Texts
 from tidegate.kernel import F64, I64, kernel
@@ -86,7 +88,9 @@ class Engine:
 
     def needs(self) -> frozenset[FieldRef]:
         """Return the fields that batches must have columns of."""
-        return frozenset().union(*(flow.plan.needs for flow in self.flows.values()))
+        needs: frozenset[FieldRef] = frozenset().union(*(flow.plan.needs for flow in self.flows.values()))
+        ties = self._lookups.routing
+        return needs if ties is None else needs | routing_needs(ties, needs)
 
     def set_flow(self, definition: FlowDefinition) -> None:
         """Put a definition; the same again keeps its table, another begins with an empty one.
@@ -138,6 +142,11 @@ class Engine:
         self._lookups = self._lookups.with_map(name, table)
         self._memos.forget()
 
+    def set_routing(self, routing: Routing | None) -> None:
+        """Tie agents to routers whose tables give the keys that samples lack, or to none."""
+        self._lookups = self._lookups.with_routing(routing)
+        self._memos.forget()
+
     def _attach_thresholds(self, metric: str) -> None:
         flow = self.flows.get(metric)
         if flow is not None:
@@ -182,7 +191,7 @@ class Engine:
         told: list[Told] = []
         for flow in self.flows.values():
             told += flow.add(flows, evaluation, moments, numbers)
-        self._note_keys(flows)
+        self._note_keys(flows, evaluation)
         told.sort(key=lambda one: one.row)
         return [one.what for one in told]
 
@@ -211,8 +220,9 @@ class Engine:
     def _zero_ns(self) -> int:
         return (self._base_ns or 0) - int(self._clock[0])
 
-    def _note_keys(self, flows: FlowBatch) -> None:
+    def _note_keys(self, flows: FlowBatch, evaluation: Evaluation) -> None:
         last = int(flows.time_ns[-1])
-        for ref, column in flows.columns.items():
-            if last - self.keys_seen.get(ref, 0) >= _SEEN_NS and column.present.any():
+        carried = ((ref, column.present) for ref, column in flows.columns.items())
+        for ref, present in chain(carried, evaluation.routed()):
+            if last - self.keys_seen.get(ref, 0) >= _SEEN_NS and present.any():
                 self.keys_seen[ref] = last

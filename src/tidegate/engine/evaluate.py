@@ -6,14 +6,14 @@ plain twin, row by row on texts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import assert_never
 
 import numpy as np
 
 from tidegate.data.address import prefix_mask
 from tidegate.data.batch import FlowBatch
-from tidegate.data.fields import FieldRef
+from tidegate.data.fields import FIELDS, FieldRef
 from tidegate.data.forms import FORMS, Form
 from tidegate.data.pattern import Pattern
 from tidegate.engine.definition import (
@@ -48,6 +48,7 @@ from tidegate.engine.definition import (
     form_of,
 )
 from tidegate.engine.lookups import Lookups, PrefixLabels, by_address, by_word
+from tidegate.engine.routing import ROUTED, BatchRoutes
 from tidegate.engine.texts import Texts
 from tidegate.engine.uri import uri_part
 from tidegate.engine.values import (
@@ -113,12 +114,20 @@ class Evaluation:
         self._memos = memos
         self._values: dict[Expr, Value] = {}
         self._masks: dict[FilterExpr, Flags] = {}
+        self._routes = None if lookups.routing is None else BatchRoutes(batch, lookups.routing, texts)
 
     def value(self, expr: Expr) -> Value:
         """Return what an expression gives for each row."""
         if expr not in self._values:
             self._values[expr] = self._evaluate(expr)
         return self._values[expr]
+
+    def routed(self) -> Iterator[tuple[FieldRef, Flags]]:
+        """Yield the fields that routing tables were asked for, and which rows have them."""
+        if self._routes is not None:
+            for expr, value in self._values.items():
+                if isinstance(expr, Key) and expr.field.name in ROUTED:
+                    yield expr.field, value.present
 
     def mask(self, filter_expr: FilterExpr) -> Flags:
         """Return which rows a filter lets through."""
@@ -211,7 +220,11 @@ class Evaluation:
 
     def _column(self, ref: FieldRef) -> Value:
         column = self._batch.columns.get(ref)
-        return self._nothing() if column is None else column_value(self._batch, column, self._texts)
+        if column is None:
+            value = missing(len(self._batch), FIELDS[ref.name].form)
+        else:
+            value = column_value(self._batch, column, self._texts)
+        return value if self._routes is None or ref.name not in ROUTED else self._routes.fill(ref.name, value)
 
     def _labels(self, of: Expr, tables: list[PrefixLabels | None]) -> Value:
         found = self._nothing()

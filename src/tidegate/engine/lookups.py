@@ -1,4 +1,4 @@
-"""What functions look up besides the sample: groups, maps, countries, autonomous systems, vendors, hosts.
+"""What is looked up besides the sample: groups, maps, countries, autonomous systems, vendors, hosts, routing tables.
 
 Tables are frozen; replacing one replaces it for every definition from the next batch on. Labels are texts that stand in
 no sample: `Texts.words_of` sees to their octets.
@@ -15,6 +15,7 @@ from tidegate.data.forms import Form
 from tidegate.data.geo import AsnAttribute, CountryAttribute, GeoTable
 from tidegate.data.prefixes import PrefixTable
 from tidegate.engine.definition import GroupTable, HostAttribute, MapTable
+from tidegate.engine.routing import Routing, Ties, tie
 from tidegate.engine.texts import Labels, Texts
 from tidegate.engine.values import Memo, Value, by_text, exact_words, missing, text_value
 from tidegate.kernel import I64, U64
@@ -60,6 +61,7 @@ class Lookups(msgspec.Struct, frozen=True, eq=False):
     systems: Mapping[AsnAttribute, PrefixLabels] = {}
     vendors: Mapping[str, str] = {}  # six hexadecimal digits to name
     hosts: Mapping[str, Mapping[HostAttribute, str]] = {}  # address to what its host told
+    routing: Ties | None = None  # agents and routers
 
     def with_group(self, name: str, group: GroupTable | None) -> Lookups:
         """Return the tables with a group put, or removed."""
@@ -84,6 +86,10 @@ class Lookups(msgspec.Struct, frozen=True, eq=False):
         """Return the tables with one of autonomous systems."""
         labels = PrefixLabels(table.prefixes, Labels(table.labels))
         return msgspec.structs.replace(self, systems={**self.systems, attribute: labels})
+
+    def with_routing(self, routing: Routing | None) -> Lookups:
+        """Return the tables with agents tied to routers, or to none."""
+        return msgspec.structs.replace(self, routing=None if routing is None else tie(routing))
 
 
 def _pick(labels: Labels, numbers: I64, texts: Texts) -> Value:
