@@ -71,6 +71,10 @@ include "{self._statics}";
         self._rules = rules
         self._write()
 
+    def ask_again(self) -> None:
+        printed = self.ask("reload in all")
+        assert "reloading" in printed, printed
+
     def ask(self, command: str) -> str:
         return self._lab.run("birdc", "-s", self._socket, command)
 

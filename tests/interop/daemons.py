@@ -62,6 +62,10 @@ class Daemon(Protocol):
         """Announce these routes and no others. A daemon that is not running does so when it is started."""
         ...
 
+    def ask_again(self) -> None:
+        """Have it ask us for all our routes again."""
+        ...
+
 
 class FlowDaemon(Daemon, Protocol):
     """A daemon that has FlowSpec rules of its own."""

@@ -87,6 +87,10 @@ process heard {{
         """Announce rules: `match { … } then { … }`."""
         self._replace("flow", [f"flow route {{ {rule} }}" for rule in rules])
 
+    def ask_again(self) -> None:
+        families = ("ipv4 unicast", "ipv6 unicast", "ipv4 flow", "ipv6 flow")
+        self._command(*(f"announce route-refresh {family}" for family in families))
+
     def _replace(self, kind: str, lines: list[str]) -> None:
         gone, self._told[kind] = self._told[kind], lines
         if self._is_running:

@@ -68,6 +68,10 @@ class Frr:
             printed = self.ask(*commands)
             assert not printed.strip(), printed
 
+    def ask_again(self) -> None:
+        printed = self.ask(*(f"clear bgp {family} * soft in" for family in _FAMILIES))
+        assert not printed, printed
+
     def ask(self, *commands: str) -> str:
         options = [word for command in commands for word in ("-c", command)]
         return self._lab.run("vtysh", "--vty_socket", str(self._run), "-d", "bgpd", *options)

@@ -25,6 +25,7 @@ class GoBgp:
 
     def __init__(self, lab: Lab, setup: Setup) -> None:
         self._lab = lab
+        self._setup = setup
         self._config = lab.folder / "gobgpd.toml"
         self._pending: list[str] = []
         self._is_running = False
@@ -72,6 +73,11 @@ local-address-list = ["{THEIRS[4]}", "{THEIRS[6]}"]
         """Announce rules: `ipv4-flowspec match … then …`."""
         commands = [f"global rib add -a {family} {text}" for family, _, text in (rule.partition(" ") for rule in rules)]
         self._replace(["ipv4-flowspec", "ipv6-flowspec"], commands)
+
+    def ask_again(self) -> None:
+        for version in self._setup.ours:
+            printed = self.ask(f"neighbor {OURS[version]} softresetin")
+            assert not printed, printed
 
     def ask(self, command: str) -> str:
         return self._lab.run("gobgp", "-u", THEIRS[4], *shlex.split(command))

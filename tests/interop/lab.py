@@ -228,6 +228,18 @@ class SpeakerThread:
             await self._stop.wait()
 
 
+def wait_to_hear(speaker: SpeakerThread, wanted: set[Route], what: str, peer: str = THEIRS[4]) -> None:
+    """Wait until a peer announces exactly these routes, and its table holds them."""
+
+    def difference() -> str:
+        heard = speaker.heard.routes(peer)
+        lines = ["never came:", *map(str, wanted - heard), "came unasked for:", *map(str, heard - wanted)]
+        return "\n".join([*lines[:12], str(speaker.neighbor(peer))])
+
+    wait_for(lambda: speaker.heard.routes(peer) == wanted, what, show=difference)
+    assert speaker.held(peer) == wanted
+
+
 def _enter(name: str) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     with Path(f"/run/netns/{name}").open("rb") as handle:

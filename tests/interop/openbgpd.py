@@ -48,6 +48,11 @@ class OpenBgpd:
             printed = self.ask("reload")
             assert "reload request sent" in printed, printed
 
+    def ask_again(self) -> None:
+        for version in self._setup.ours:
+            printed = self.ask("neighbor", OURS[version], "refresh")
+            assert "request processed" in printed, printed
+
     def ask(self, *words: str) -> str:
         return self._lab.run("bgpctl", "-s", str(self._socket), *words)
 

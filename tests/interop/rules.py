@@ -246,8 +246,8 @@ IPV6 = (
     ),
     Rule(
         _rule((_to("::1234:0:0/96", 64), _protocol(17)), _DROP),
-        None,  # BIRD writes offsets as a draft had it
-        None,  # so does GoBGP
+        f"flow6 {{ dst ::1234:0:0/96 offset 64; next header = 17; }} {_DROP_BIRD}",
+        "ipv6-flowspec match destination ::1234:0:0/96 64 protocol udp then discard",
         "match { destination ::1234:0:0/96/64; next-header udp; } then { discard; }",
     ),
 )
