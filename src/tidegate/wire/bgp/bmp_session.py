@@ -11,20 +11,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import Final, assert_never
+from typing import Any, Final
 
 import msgspec
 
 from tidegate.errors import DecodeError, SessionReset
-from tidegate.units import Asn, Seconds
+from tidegate.units import Seconds
 from tidegate.wire.bgp import bmp
-from tidegate.wire.bgp import message as bgp
 from tidegate.wire.bgp.bmp import PeerHeader, PeerKey, PeerType, View
-from tidegate.wire.bgp.constants import EXTENDED_LIMIT, Family, MessageType
+from tidegate.wire.bgp.constants import Family
+from tidegate.wire.bgp.feed import Fed, feed, heard
 from tidegate.wire.bgp.open import Negotiated, Open, decode_open
 from tidegate.wire.bgp.ribin import RibIn
-from tidegate.wire.bgp.update import Update, decode_update
+from tidegate.wire.bgp.update import Update
+from tidegate.wire.bgp.update_scan import UpdateRun
 from tidegate.wire.cursor import Reader
 
 __all__ = [
@@ -43,9 +45,9 @@ __all__ = [
     "Statistics",
 ]
 
-_ALL: Final = frozenset(Family)
 _REASONS: Final = 64  # different ones that are counted by name
 _OTHER: Final = "other"
+_BAD: Final = "unreadable UPDATE"
 _TYPES: Final[frozenset[int]] = frozenset(PeerType)
 _NAMES: Final[Mapping[int, str]] = MappingProxyType({kind: kind.name.lower().replace("_", "-") for kind in bmp.BmpType})
 
@@ -80,12 +82,12 @@ class PeerDown(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Routes(msgspec.Struct, frozen=True):
+class Routes(msgspec.Struct, frozen=True, eq=False):
     """What a peer announced and withdrew, in the view that makes its table."""
 
     key: PeerKey
     view: View
-    update: Update
+    update: Update | UpdateRun
 
 
 class EndOfRib(msgspec.Struct, frozen=True):
@@ -161,7 +163,7 @@ class _Peer:
         self.table_name = ""
         self.opens: tuple[Open, Open] | None = None  # sent by the router, received by it
         self.view: View | None = None
-        self.rib = RibIn()
+        self.rib: RibIn | None = None  # large even where it is empty, so it is made with the first route
         self.routes = 0
         self.end_of_rib: dict[Family, None] = {}
         self.updates: Counter[View] = Counter()
@@ -182,7 +184,7 @@ class _Peer:
     def close(self, reason: str, now: Seconds) -> None:
         """Forget the session and its routes."""
         self.up, self.reason, self.since = False, reason, now
-        self.opens, self.view, self.rib, self.routes = None, None, RibIn(), 0
+        self.opens, self.view, self.rib, self.routes = None, None, None, 0
         self.end_of_rib.clear()
         self._agreed.clear()
 
@@ -197,7 +199,7 @@ class _Peer:
             reason=self.reason,
             table_name=self.table_name,
             view=self.view,
-            prefixes={family: count for family in Family if (count := self.rib.count(family))},
+            prefixes={} if self.rib is None else {each: count for each in Family if (count := self.rib.count(each))},
             end_of_rib=tuple(self.end_of_rib),
             updates=dict(self.updates),
             problems=dict(self.problems),
@@ -207,10 +209,15 @@ class _Peer:
 
 
 class BmpSession:
-    """One router's stream, from its first octet to its end."""
+    """One router's stream, from its first octet to its end. `lock` is for who looks up from another thread.
 
-    def __init__(self, config: BmpConfig | None = None) -> None:
+    What was received is in the tables after `work`; while the session is `busy`, nothing more should be read.
+    """
+
+    def __init__(self, config: BmpConfig | None = None, *, lock: AbstractContextManager[Any] | None = None) -> None:
         self.config = BmpConfig() if config is None else config
+        self._lock = lock
+        self._busy: dict[PeerKey, _Peer] = {}
         self.ended = ""
         self._buffer = bytearray()
         self._wanted = bmp.HEADER_OCTETS
@@ -236,6 +243,19 @@ class BmpSession:
             self._buffer.clear()
         return effects
 
+    @property
+    def busy(self) -> bool:
+        """Whether there is more to do for `work`."""
+        return bool(self._busy)
+
+    def work(self, now: Seconds) -> list[BmpEffect]:
+        """Do a bounded piece of what was received."""
+        for key, peer in self._busy.items():
+            if peer.rib is None or not peer.rib.work():
+                del self._busy[key]
+            return list(self._count_routes(peer, now))
+        return []
+
     def close(self, reason: str, now: Seconds) -> list[BmpEffect]:
         """Hear that the connection is over: all peers are down."""
         self.ended = self.ended or reason
@@ -243,7 +263,7 @@ class BmpSession:
 
     def tables(self) -> dict[PeerKey, RibIn]:
         """Return the table of each peer that has one."""
-        return {key: peer.rib for key, peer in self._peers.items() if peer.view is not None}
+        return {key: peer.rib for key, peer in self._peers.items() if peer.rib is not None}
 
     def preferred(self) -> tuple[RibIn, ...]:
         """Return the tables that tell how this router forwards in its global instance.
@@ -251,9 +271,11 @@ class BmpSession:
         That is the Loc-RIB where the router tells it and `views` has it before the others, else the tables of its
         peers that have the most preferred view of all.
         """
-        found = [peer for peer in self._peers.values() if peer.view is not None and not peer.header.key.distinguisher]
-        best = min((self.config.views.index(peer.view) for peer in found if peer.view is not None), default=-1)
-        return tuple(peer.rib for peer in found if peer.view is self.config.views[best])
+        found: dict[View, list[RibIn]] = {}
+        for peer in self._peers.values():
+            if peer.rib is not None and peer.view is not None and not peer.header.key.distinguisher:
+                found.setdefault(peer.view, []).append(peer.rib)
+        return next((tuple(found[view]) for view in self.config.views if view in found), ())
 
     def status(self) -> BmpStatus:
         """Return how things stand."""
@@ -269,18 +291,27 @@ class BmpSession:
         )
 
     def _read(self, reader: Reader, now: Seconds) -> Iterator[BmpEffect]:
+        """Take messages; routes of one peer that come together go on together."""
+        together: list[bmp.RouteMonitoring] = []
         while not self.ended:
             try:
                 message = bmp.maybe_message(reader, self.config.max_message_octets)
-                if message is None:
-                    return
-                record = bmp.decode(message)
+                record = None if message is None else bmp.decode(message)
             except DecodeError as error:
                 where = " > ".join((*error.path, error.reason))
+                yield from self._monitor(together, now)
                 yield self._end(f"a message cannot be read: {where}, after {self._messages.total()} good ones")
                 return
+            if together and not (isinstance(record, bmp.RouteMonitoring) and _same(together[0], record)):
+                yield from self._monitor(together, now)
+                together = []
+            if message is None or record is None:
+                return
             self._messages[_NAMES.get(message.type, _OTHER)] += 1
-            yield from self._take(record, now)
+            if isinstance(record, bmp.RouteMonitoring) and record.header.key in self._peers:
+                together.append(record)
+            else:
+                yield from self._take(record, now)
 
     def _end(self, reason: str) -> Ended:
         self.ended = reason
@@ -305,8 +336,6 @@ class BmpSession:
     def _about(self, record: bmp.Record, peer: _Peer, now: Seconds) -> Iterator[BmpEffect]:
         """Take what is said of a peer that is known."""
         match record:
-            case bmp.RouteMonitoring():
-                yield from self._monitor(record, peer, now)
             case bmp.PeerDownNotification():
                 yield self._down(peer, str(record), now)
             case bmp.StatisticsReport(statistics=statistics):
@@ -316,10 +345,8 @@ class BmpSession:
                 peer.mirrored += messages
                 if lost:
                     self._ignored["mirrored messages lost by the router"] += 1
-            case bmp.Initiation() | bmp.Termination() | bmp.Unknown() | bmp.PeerUpNotification():  # pragma: no cover
-                raise AssertionError(record)  # `_take` has them
-            case _:
-                assert_never(record)
+            case _:  # pragma: no cover - `_read` and `_take` have the others
+                raise AssertionError(record)
 
     def _peer_up(self, record: bmp.PeerUpNotification, now: Seconds) -> Iterator[BmpEffect]:
         key = record.header.key
@@ -351,67 +378,69 @@ class BmpSession:
     def _down(self, peer: _Peer, reason: str, now: Seconds) -> PeerDown:
         self._routes -= peer.routes
         peer.close(reason, now)
+        self._busy.pop(peer.header.key, None)
         return PeerDown(peer.header.key, reason)
 
-    def _monitor(self, record: bmp.RouteMonitoring, peer: _Peer, now: Seconds) -> Iterator[BmpEffect]:
-        header, view = record.header, record.header.view
-        peer.updates[view] += 1
+    def _monitor(self, records: list[bmp.RouteMonitoring], now: Seconds) -> Iterator[BmpEffect]:
+        """Take routes of one peer in one view."""
+        if not records:
+            return
+        header = records[0].header
+        peer, view = self._peers[header.key], header.view
+        peer.updates[view] += len(records)
         agreed = peer.agreed(header)
-        if agreed is None or not self._makes_table(peer, view):
-            self._ignored["routes of a peer that is down" if not peer.up else "routes of another view"] += 1
+        rib = None if agreed is None else self._maybe_table(peer, view)
+        if agreed is None or rib is None:
+            self._ignored["routes of another view" if peer.up else "routes of a peer that is down"] += len(records)
             return
-        try:
-            update = decode_update(_update_body(record.update), agreed)
-        except SessionReset as error:
-            yield from self._bad(peer, error.reason)
-            return
-        for problem in update.problems:
-            _count(peer.problems, problem.part)
-        if update.end_of_rib is not None:
-            peer.end_of_rib[update.end_of_rib] = None
-            yield EndOfRib(header.key, view, update.end_of_rib)
-            return
-        yield from self._keep(peer, view, update, now)
+        self._busy[header.key] = peer
+        for found in feed(rib, [record.update for record in records], agreed):
+            yield from self._fed(peer, view, found)
+        yield from self.work(now)
 
-    def _makes_table(self, peer: _Peer, view: View) -> bool:
-        """Tell whether routes of this view go to the table, which a view that is preferred takes over, empty."""
+    def _fed(self, peer: _Peer, view: View, found: Fed) -> Iterator[BmpEffect]:
+        key = peer.header.key
+        if isinstance(found, SessionReset):
+            if _BAD not in peer.problems:
+                yield Said(f"{key}: an UPDATE cannot be read and is left out: {found.reason}; more are only counted")
+            _count(peer.problems, _BAD)
+            return
+        if isinstance(found, Update):
+            for problem in found.problems:
+                _count(peer.problems, problem.part)
+            if found.end_of_rib is not None:
+                peer.end_of_rib[found.end_of_rib] = None
+                yield EndOfRib(key, view, found.end_of_rib)
+                return
+        yield Routes(key, view, found)
+
+    def _maybe_table(self, peer: _Peer, view: View) -> RibIn | None:
+        """Return the table that routes of this view go to, if any; a view that is preferred takes over, empty."""
         views = self.config.views
         if view not in views:
-            return False
+            return None
         if peer.view is None or views.index(view) < views.index(peer.view):
             self._routes -= peer.routes
-            peer.view, peer.rib, peer.routes = view, RibIn(), 0
+            peer.view, peer.rib, peer.routes = view, RibIn(lock=self._lock), 0
             peer.end_of_rib.clear()
-        return view is peer.view
+        return peer.rib if view is peer.view else None
 
-    def _bad(self, peer: _Peer, reason: str) -> Iterator[BmpEffect]:
-        first = "unreadable UPDATE" not in peer.problems
-        _count(peer.problems, "unreadable UPDATE")
-        if first:
-            yield Said(f"{peer.header.key}: an UPDATE cannot be read and is left out: {reason}; more are only counted")
-
-    def _keep(self, peer: _Peer, view: View, update: Update, now: Seconds) -> Iterator[BmpEffect]:
-        peer.rib.take(update)
-        routes = sum(map(peer.rib.count, Family))
+    def _count_routes(self, peer: _Peer, now: Seconds) -> Iterator[BmpEffect]:
+        routes = 0 if peer.rib is None else sum(map(peer.rib.count, Family))
         self._routes += routes - peer.routes
         peer.routes = routes
-        yield Routes(peer.header.key, view, update)
         if self._routes > self.config.max_routes:
             yield self._down(peer, f"the router's tables have more than {self.config.max_routes} routes", now)
+
+
+def _same(one: bmp.RouteMonitoring, other: bmp.RouteMonitoring) -> bool:
+    """Tell whether two messages may be taken together."""
+    return one.header.flags == other.header.flags and one.header.key == other.header.key
 
 
 def _count(counts: Counter[str], what: str) -> None:
     """Count by name, as long as there are not too many names."""
     counts[what if what in counts or len(counts) < _REASONS else _OTHER] += 1
-
-
-def _update_body(octets: bytes) -> bytes:
-    """Return the body of the one UPDATE that these octets are; `SessionReset` where they are something else."""
-    reader = Reader(octets)
-    message = bgp.maybe_message(reader, EXTENDED_LIMIT)
-    if message is None or message.type is not MessageType.UPDATE or len(reader):
-        raise SessionReset(0, 0, reason="it is not one whole UPDATE")
-    return message.body
 
 
 def _agree(sent: Open, received: Open, view: View, *, four_octet_as: bool) -> Negotiated:
@@ -427,13 +456,4 @@ def _agree(sent: Open, received: Open, view: View, *, four_octet_as: bool) -> Ne
         receive |= set(ours.capabilities.add_path_send)
         send |= set(theirs.capabilities.add_path_receive)
     internal = view is not View.PRE_POLICY or sent.asn == received.asn
-    return Negotiated(
-        local_as=Asn(sent.asn),
-        peer_as=Asn(sent.asn if internal else received.asn),
-        router_id=received.router_id,
-        hold_time_s=0,
-        families=_ALL,
-        four_octet_as=four_octet_as,
-        extended_message=True,
-        add_path_receive=frozenset(receive & send),
-    )
+    return heard(internal=internal, four_octet_as=four_octet_as, add_path=frozenset(receive & send))
