@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 
 import pytest
@@ -14,13 +14,13 @@ from tidegate.io.bgp import Hooks, PeerConfig, Speaker
 from tidegate.io.bgp_socket import listen_socket, set_md5
 from tidegate.units import Asn
 from tidegate.wire.bgp.communities import TrafficRateBytes
-from tidegate.wire.bgp.constants import Afi, Family
+from tidegate.wire.bgp.constants import Afi, Family, MessageType
 from tidegate.wire.bgp.flowspec import ComponentType, FlowRule, PrefixComponent
-from tidegate.wire.bgp.message import KEEPALIVE, Message, Notification, decode_notification, maybe_message
+from tidegate.wire.bgp.message import KEEPALIVE, Message, Notification, decode_notification, frame, maybe_message
 from tidegate.wire.bgp.open import Capabilities, GracefulRestart, Negotiated, Open, encode_open
 from tidegate.wire.bgp.prefix import Prefix
 from tidegate.wire.bgp.routes import FlowRoute, RouteKey, UnicastRoute, route_key
-from tidegate.wire.bgp.update import Update, encode_announce, encode_withdraw
+from tidegate.wire.bgp.update import Update, encode_announce
 from tidegate.wire.cursor import Reader
 
 __all__ = [
@@ -37,16 +37,16 @@ __all__ = [
     "rule",
     "run",
     "until",
-    "withdrawal",
+    "withdrawals",
 ]
 
 LIMIT_S = 20.0
 
 
-def greeting(families: Sequence[Family] = tuple(Family), *, restart_s: int = 0) -> bytes:
+def greeting(families: Sequence[Family] = tuple(Family), *, restart_s: int = 0, refresh: bool = False) -> bytes:
     """Return the OPEN of a peer of AS 65002; with `restart_s` it does graceful restart of its families."""
     restart = GracefulRestart(restart_s, families=tuple(families), kept=tuple(families)) if restart_s else None
-    capabilities = Capabilities(tuple(families), asn4=Asn(65002), graceful_restart=restart)
+    capabilities = Capabilities(tuple(families), refresh, asn4=Asn(65002), graceful_restart=restart)
     return encode_open(Open(Asn(65002), 90, 7, capabilities))
 
 
@@ -99,11 +99,11 @@ def announcement(number: int) -> bytes:
     return encode_announce(route, route_key(route), NEGOTIATED)
 
 
-def withdrawal(number: int) -> bytes:
-    """Return the UPDATE that withdraws it."""
-    return encode_withdraw(
-        RouteKey(Family.IPV4_UNICAST, b"\x20" + (0x0B000000 + number).to_bytes(4, "big")), NEGOTIATED
-    )
+def withdrawals(numbers: Iterable[int]) -> bytes:
+    """Return UPDATEs that withdraw such routes, hundreds in each."""
+    prefixes = [b"\x20" + (0x0B000000 + number).to_bytes(4, "big") for number in numbers]
+    blocks = (b"".join(prefixes[start : start + 800]) for start in range(0, len(prefixes), 800))
+    return b"".join(frame(MessageType.UPDATE, len(block).to_bytes(2, "big") + block + bytes(2)) for block in blocks)
 
 
 class Seen:

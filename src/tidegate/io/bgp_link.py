@@ -26,6 +26,7 @@ from tidegate.wire.bgp.session import Changed, Close, Dial, Down, Notified, Refr
 __all__ = ["Connection", "Hooks", "Link", "Watch", "now"]
 
 _CHUNK_OCTETS: Final = 16384  # read or written in one turn of the loop: some 200 UPDATEs, about 10 ms
+_MOST_CLOSING: Final = 16  # connections that still deliver their last message; a peer with as many gets no more
 _LINGER_S: Final = 2.0  # how long a closed connection may take to deliver its last message
 
 Watch = Callable[[RouteKey | Down], object]
@@ -124,7 +125,7 @@ class Link:
 
     def accept(self, connection: Connection) -> bool:
         """Take on a connection that the peer has opened; tell whether it is welcome."""
-        if not self.peer.may_accept(now()):
+        if len(self._closing) >= _MOST_CLOSING or not self.peer.may_accept(now()):
             return False
         try:
             apply_ttl(connection.transport.get_extra_info("socket"), self.peer.config)
