@@ -154,7 +154,7 @@ class Followed(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.rules = FlowRules(Afi.IPV4, most_octets=4000)
+        self.found = FlowRules(Afi.IPV4, most_octets=4000)
         self.twin: dict[FlowRule, Attributes] = {}
         self.stale: set[FlowRule] = set()
         self.known: dict[FlowRule, Attributes] = {}
@@ -162,7 +162,7 @@ class Followed(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 5), attributes=st.sampled_from([DROP, SLOW, wide(40)]))
     def announce(self, number: int, attributes: Attributes) -> None:
-        if self.rules.announce(port(number), attributes):
+        if self.found.announce(port(number), attributes):
             self.twin[port(number)] = attributes
         else:
             self.twin.pop(port(number), None)
@@ -170,30 +170,30 @@ class Followed(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 5))
     def withdraw(self, number: int) -> None:
-        assert self.rules.withdraw(port(number)) == (self.twin.pop(port(number), None) is not None)
+        assert self.found.withdraw(port(number)) == (self.twin.pop(port(number), None) is not None)
         self.stale.discard(port(number))
 
     @rule()
     def mark(self) -> None:
-        self.rules.mark_stale()
+        self.found.mark_stale()
         self.stale = set(self.twin)
 
     @rule()
     def sweep(self) -> None:
-        assert self.rules.sweep() == len(self.stale)
+        assert self.found.sweep() == len(self.stale)
         for each in self.stale:
             del self.twin[each]
         self.stale = set()
 
     @rule()
     def clear(self) -> None:
-        self.rules.clear()
+        self.found.clear()
         self.twin = {}
         self.stale = set()
 
     @rule()
     def follow(self) -> None:
-        told = self.rules.changes(self.version)
+        told = self.found.changes(self.version)
         if told.whole:
             self.known = {}
         for one in told.announced:
@@ -205,10 +205,10 @@ class Followed(RuleBasedStateMachine):
 
     @invariant()
     def is_as_its_twin(self) -> None:
-        assert {one.rule: one.attributes for one in self.rules} == self.twin
-        assert self.rules.stale == len(self.stale)
-        assert len(self.rules) == len(self.twin)
-        assert self.rules.octets <= 4000
+        assert {one.rule: one.attributes for one in self.found} == self.twin
+        assert self.found.stale == len(self.stale)
+        assert len(self.found) == len(self.twin)
+        assert self.found.octets <= 4000
 
 
 TestFollowed = Followed.TestCase
