@@ -18,7 +18,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from tidegate.errors import ConfigError, Inexpressible
+from tidegate.errors import ConfigError, EncodeError, Inexpressible
 from tidegate.io.bgp_link import Hooks, Link
 from tidegate.io.bgp_listeners import Listeners, Refused
 from tidegate.io.bgp_range import Members, PeerRange
@@ -31,6 +31,7 @@ from tidegate.wire.bgp.constants import Family
 from tidegate.wire.bgp.peer import Peer
 from tidegate.wire.bgp.peer_config import PeerConfig
 from tidegate.wire.bgp.profile import adapt
+from tidegate.wire.bgp.ribin import RibIn
 from tidegate.wire.bgp.routes import FlowRoute, Route, RouteKey, UnicastRoute, route_key
 
 __all__ = ["Hooks", "NeighborStatus", "PeerConfig", "PeerRange", "Restored", "SelfTest", "Speaker", "StateFile"]
@@ -58,7 +59,8 @@ class Speaker:
     announced and withdrawn at any time; what is wanted is sent when, and each time, a session comes up.
 
     With `state`, what is wanted is kept in a file and restored by the next speaker that has it, unless this one comes
-    to an orderly end; `SourceError` where the file cannot be used.
+    to an orderly end: then the file is emptied. Where an exception ends the block, and always with `keep_on_stop`,
+    sessions are closed without a word, so that peers may keep the routes. `SourceError` where the file cannot be used.
     """
 
     def __init__(
@@ -241,6 +243,10 @@ class Speaker:
         """Return the FlowSpec rules that are wanted at a peer, or at any where `peer` is None, each once."""
         return tuple(route for route in self._told(peer) if isinstance(route, FlowRoute))
 
+    def table(self, peer: str) -> RibIn:
+        """Return what a peer has announced; lookups in it may be made from any thread."""
+        return self._link(peer).peer.rib_in
+
     def neighbors(self) -> list[NeighborStatus]:
         """Return how things stand with each peer."""
         return [status_of(link, dynamic=self._members(name) is not None) for name, link in self._links.items()]
@@ -322,7 +328,7 @@ class Speaker:
 
     def _members(self, name: str) -> Members | None:
         """Return the range that a link was made for, or None."""
-        return next((members for members in self._ranges.values() if name in members.names()), None)
+        return next((members for members in self._ranges.values() if members.has(name)), None)
 
     def _is_busy(self, name: str) -> bool:
         return self._wanted.own(name) > 0 or bool(self._links[name].peer.status().shut)
@@ -376,7 +382,7 @@ class Speaker:
                 continue
             try:
                 link.peer.rib.announce(entry.route)
-            except Inexpressible as error:
+            except (Inexpressible, EncodeError) as error:
                 refused += 1
                 if refused == 1:
                     _LOG.warning("%s: is not told all that is wanted: %s", link.name, error)
