@@ -211,6 +211,28 @@ def test_two_cannot_have_one_file(tmp_path: Path) -> None:
     run(tmp_path / "state", change)
 
 
+def test_two_processes_cannot_have_one_file(tmp_path: Path) -> None:
+    script = f"""
+import sys
+sys.path[:0] = {sys.path!r}
+from tidegate.errors import SourceError
+from tidegate.io.bgp_store import RouteStore
+try:
+    RouteStore(sys.argv[1], list).open(0.0)
+except SourceError as error:
+    print(error)
+"""
+
+    async def change(_store: RouteStore, _wanted: Wanted) -> None:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", script, str(tmp_path / "state"), stdout=asyncio.subprocess.PIPE
+        )
+        said, _ = await child.communicate()
+        assert b"another process has it: each needs a state file of its own" in said
+
+    run(tmp_path / "state", change)
+
+
 def damaged(path: Path) -> None:
     def change(_: RouteStore, wanted: Wanted) -> None:
         for number in range(2000):

@@ -232,7 +232,7 @@ async def _speaker(config: Config, hooks: Hooks) -> AsyncIterator[Speaker | None
             speaker = Speaker(peers, port=config.bgp.port, listen=listen, hooks=hooks, state=state)
             await stack.enter_async_context(speaker)
         except SourceError as error:
-            if config.bgp.port != BgpConfig().port:
+            if config.bgp.port != BgpConfig().port or (state is not None and error.name == state.path):
                 raise
             _LOG.warning("%s; listening on port %d", error, _UNPRIVILEGED_BGP_PORT)
             speaker = Speaker(peers, port=_UNPRIVILEGED_BGP_PORT, listen=listen, hooks=hooks, state=state)

@@ -71,8 +71,13 @@ class Members:
         return len(self._gone)
 
     def __contains__(self, name: str) -> bool:
+        """Tell whether an address is of the prefix."""
         address = ipaddress.ip_address(name)
         return address.version == self.network.version and address in self.network
+
+    def has(self, name: str) -> bool:
+        """Tell whether an address is remembered as a neighbour."""
+        return name in self._gone
 
     def names(self) -> tuple[str, ...]:
         """Return who is remembered."""

@@ -28,7 +28,7 @@ from tidegate.wire.bgp.communities import LargeCommunity, decode_action, encode_
 from tidegate.wire.bgp.constants import Family, Origin, Safi
 from tidegate.wire.bgp.flowspec import decode_rule
 from tidegate.wire.bgp.prefix import decode_prefix
-from tidegate.wire.bgp.routes import FlowRoute, Route, RouteKey, UnicastRoute
+from tidegate.wire.bgp.routes import FlowRoute, Route, RouteKey, UnicastRoute, route_key
 from tidegate.wire.cursor import Reader
 
 __all__ = ["Kept", "RouteStore", "StateFile", "StoreStatus", "decode_route", "encode_route"]
@@ -114,22 +114,30 @@ def encode_route(route: Route) -> bytes:
 
 def decode_route(key: RouteKey, octets: bytes) -> Route:
     """Return the route of a key; `DecodeError` where either is none."""
-    reader = Reader(key.nlri)
     try:
-        if key.family.safi is Safi.FLOWSPEC:
-            flow = msgspec.msgpack.decode(octets, type=_Flow)
-            rule = decode_rule(reader, key.family.afi)
-            actions = tuple(decode_action(action) for action in flow.actions)
-            large = tuple(LargeCommunity(*numbers) for numbers in flow.large)
-            return FlowRoute(rule, actions, flow.next_hop, flow.local_pref, flow.communities, large)
-        known = msgspec.msgpack.decode(octets, type=_Unicast)
-        large = tuple(LargeCommunity(*numbers) for numbers in known.large)
-        return UnicastRoute(
-            decode_prefix(reader, key.family.afi), known.next_hop, known.origin, known.as_path, known.med,
-            known.local_pref, known.communities, large,
-        )  # fmt: skip
-    except msgspec.DecodeError as error:
+        route = _decode(key, octets)
+        same = route_key(route) == key
+    except (msgspec.DecodeError, EncodeError, ValueError) as error:
         raise DecodeError(f"a kept route: {error}", 0) from None
+    if not same:
+        raise DecodeError("a kept route: its destination is written in another way", 0)
+    return route
+
+
+def _decode(key: RouteKey, octets: bytes) -> Route:
+    reader = Reader(key.nlri)
+    if key.family.safi is Safi.FLOWSPEC:
+        flow = msgspec.msgpack.decode(octets, type=_Flow)
+        rule = decode_rule(reader, key.family.afi)
+        actions = tuple(decode_action(action) for action in flow.actions)
+        large = tuple(LargeCommunity(*numbers) for numbers in flow.large)
+        return FlowRoute(rule, actions, flow.next_hop, flow.local_pref, flow.communities, large)
+    known = msgspec.msgpack.decode(octets, type=_Unicast)
+    large = tuple(LargeCommunity(*numbers) for numbers in known.large)
+    return UnicastRoute(
+        decode_prefix(reader, key.family.afi), known.next_hop, known.origin, known.as_path, known.med,
+        known.local_pref, known.communities, large,
+    )  # fmt: skip
 
 
 class RouteStore:
