@@ -21,6 +21,26 @@ def test_it_is_a_set_in_order(steps: list[tuple[bool, bytes]]) -> None:
         assert list(found) == sorted(twin)
 
 
+@given(st.sets(st.binary(max_size=2), max_size=40), st.binary(max_size=2), st.binary(max_size=2))
+def test_a_range_has_both_its_ends(octets: set[bytes], low: bytes, high: bytes) -> None:
+    found = SortedOctets()
+    for one in octets:
+        found.add(one)
+    assert list(found.between(low, high)) == sorted(one for one in octets if low <= one <= high)
+
+
+def test_a_range_goes_over_pieces() -> None:
+    found = SortedOctets()
+    strings = [number.to_bytes(2, "big") for number in range(5000)]
+    for octets in strings:
+        found.add(octets)
+    assert list(found.between(strings[100], strings[4000])) == strings[100:4001]
+    assert list(found.between(b"", b"\xff")) == strings
+    for octets in strings[1000:3000]:
+        found.remove(octets)
+    assert list(found.between(strings[2000], strings[3005])) == strings[3000:3006]
+
+
 def test_many_come_and_go() -> None:
     drawn = random.Random(7)  # noqa: S311 - a test
     found = SortedOctets()

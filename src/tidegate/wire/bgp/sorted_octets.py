@@ -25,6 +25,17 @@ class SortedOctets:
     def __iter__(self) -> Iterator[bytes]:
         return chain.from_iterable(self._pieces)
 
+    def between(self, low: bytes, high: bytes) -> Iterator[bytes]:
+        """Yield the strings from `low` to `high`, both of them included."""
+        place = bisect_right(self._bounds, low) - 1
+        start = bisect_left(self._pieces[place], low)
+        for piece in self._pieces[place:]:
+            stop = bisect_right(piece, high)
+            yield from piece[start:stop]
+            if stop < len(piece):
+                return
+            start = 0
+
     def add(self, octets: bytes) -> None:
         """Put a string that is not there into its place."""
         place = bisect_right(self._bounds, octets) - 1
