@@ -128,6 +128,12 @@ def test_a_bad_header_tells_what_was_wrong() -> None:
     assert "(1/3): a message of type 9 - " in explain(Notification(1, 3, b"\x09"), sent=True)
 
 
+def test_data_that_is_not_what_its_code_promises_is_shown_as_it_is() -> None:
+    assert ": data 0001 - " in explain(Notification(6, 1, b"\0\1"), sent=False)
+    assert ": data 0104 - " in explain(Notification(2, 7, b"\1\4"), sent=False)
+    assert ": data 0102 - " in explain(Notification(2, 2, b"\1\2"), sent=False)
+
+
 def test_every_error_has_advice_for_both_sides() -> None:
     for code, subcode in NOTIFICATION_TEXTS:
         received, _ = ADVICE.get((code, subcode)) or ADVICE.get((code, 0)) or ("", "")

@@ -5,19 +5,29 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
+from bgp_cases import EXTERNAL
 from tidegate.errors import ConfigError
 from tidegate.units import Asn, Seconds
 from tidegate.wire.bgp.communities import TrafficRateBytes
-from tidegate.wire.bgp.constants import Afi, Family
-from tidegate.wire.bgp.flowspec import ComponentType, FlowRule, PrefixComponent
-from tidegate.wire.bgp.message import KEEPALIVE, Notification, encode_notification, encode_refresh
-from tidegate.wire.bgp.open import Capabilities, Open, encode_open
+from tidegate.wire.bgp.constants import Afi, Cease, Family
+from tidegate.wire.bgp.flowspec import (
+    Comparison,
+    ComponentType,
+    FlowRule,
+    NumericComponent,
+    NumericOp,
+    PrefixComponent,
+)
+from tidegate.wire.bgp.message import KEEPALIVE, Notification, encode_notification, encode_refresh, too_many_prefixes
+from tidegate.wire.bgp.open import Capabilities, GracefulRestart, Open, encode_open
 from tidegate.wire.bgp.peer import Gone, Notice, Peer, PeerConfig, PeerEffect, Way, check_peer
-from tidegate.wire.bgp.prefix import parse_prefix
-from tidegate.wire.bgp.routes import FlowRoute
-from tidegate.wire.bgp.session import Changed, Close, Dial, Down, Notified, Routes, Send, State, Up
-from tidegate.wire.bgp.update import Update
+from tidegate.wire.bgp.peer_news import name_routes
+from tidegate.wire.bgp.prefix import parse_address, parse_prefix
+from tidegate.wire.bgp.routes import FlowRoute, UnicastRoute, route_key
+from tidegate.wire.bgp.session import Changed, Close, Dial, Down, Notified, Refresh, Routes, Send, State, Up
+from tidegate.wire.bgp.update import Update, encode_announce
 
 ZERO = Seconds(0.0)
 LOW = PeerConfig("192.0.2.2", 65001, "192.0.2.1", connect_retry_s=8.0)
@@ -139,6 +149,8 @@ def test_a_new_session_says_it_all_again() -> None:
     other.disconnected(Way.IN, ZERO, reason="cable")
     one.rib.announce(rule(2))
     wire.seen[1].clear()
+    assert one.deadline() == 0.0  # there is work to be done at once
+    one.tick(ZERO)
     assert one.deadline() == 1.0
     assert [each.effect for each in acts(one.tick(Seconds(1.0)))] == [Dial()]
     wire.connect(0)
@@ -431,3 +443,110 @@ def test_bad_configurations(changes: dict[str, object], key: str) -> None:
 def test_a_good_configuration() -> None:
     check_peer(LOW)
     check_peer(PeerConfig("2001:db8::1", 4200000000, "10.0.0.1", hold_time_s=0, md5_key="k", ttl=1))
+    check_peer(PeerConfig("2001:db8::1", 4200000000, "10.0.0.1", local_address="2001:db8::2"))
+
+
+def offered(**changes: object) -> Capabilities:
+    return peer(**changes).sessions[Way.OUT].config.open.capabilities
+
+
+def test_what_is_offered() -> None:
+    usual = offered()
+    assert usual.route_refresh
+    assert usual.enhanced_refresh
+    assert usual.extended_message
+    assert usual.extended_next_hop == (Family.IPV4_UNICAST,)
+    assert (usual.add_path_receive, usual.add_path_send) == ((), ())
+    assert usual.graceful_restart == GracefulRestart(120, notification=True, families=tuple(Family), kept=tuple(Family))
+    less = offered(graceful_restart_s=0, enhanced_refresh=False, extended_next_hop=False)
+    assert less == Capabilities(tuple(Family), route_refresh=True, extended_message=True, asn4=Asn(65001))
+
+
+def test_several_paths_are_taken_of_unicast_alone() -> None:
+    assert offered(add_path=True).add_path_receive == (Family.IPV4_UNICAST, Family.IPV6_UNICAST)
+    assert offered(add_path=True, families=(Family.IPV4_FLOWSPEC,)).add_path_receive == ()
+    assert offered(families=(Family.IPV6_UNICAST,)).extended_next_hop == ()
+
+
+def test_a_side_that_is_back_says_so_until_everything_was_said() -> None:
+    one = Peer(LOW, jitter=lambda: 1.0, restarted=True)
+    one.start(ZERO)
+    assert one.sessions[Way.OUT].config.open.capabilities.graceful_restart == GracefulRestart(
+        120, restarted=True, notification=True, families=tuple(Family), kept=tuple(Family)
+    )
+    one.connected(Way.OUT, ZERO)
+    one.receive(Way.OUT, GREETING + KEEPALIVE, ZERO)
+    assert one.pull(1 << 16, ZERO) == []
+    assert one.status().restarting
+    one.rib.complete()
+    assert len(one.pull(1 << 16, ZERO)) == 4
+    restart = one.sessions[Way.OUT].config.open.capabilities.graceful_restart
+    assert restart is not None
+    assert not restart.restarted
+    assert not one.status().restarting
+
+
+def test_a_side_that_is_back_waits_no_longer_than_its_peers() -> None:
+    one = Peer(LOW, jitter=lambda: 1.0, restarted=True)
+    one.start(Seconds(10.0))
+    one.disconnected(Way.OUT, Seconds(10.0), reason="refused")
+    one.tick(Seconds(129.9))
+    assert one.status().restarting
+    one.tick(Seconds(130.0))
+    assert not one.status().restarting
+
+
+def test_without_graceful_restart_nothing_is_deferred() -> None:
+    one = Peer(structs.replace(LOW, graceful_restart_s=0), jitter=lambda: 1.0, restarted=True)
+    assert not one.status().restarting
+
+
+def rules(hosts: range) -> bytes:
+    return b"".join(encode_announce(rule(host), route_key(rule(host)), EXTERNAL) for host in hosts)
+
+
+def test_what_comes_in_one_piece_with_one_route_too_many_is_not_taken() -> None:
+    one = up(structs.replace(LOW, max_prefixes=5))
+    effects = [each.effect for each in one.receive(Way.OUT, rules(range(50)), ZERO)]
+    assert len([effect for effect in effects if isinstance(effect, Routes)]) == 6
+    (told,) = [effect for effect in effects if isinstance(effect, Notified)]
+    assert told.notification == too_many_prefixes(Family.IPV4_FLOWSPEC, 5)
+    assert one.status().shut.startswith("the peer announced more than 5 routes of ipv4-flowspec")
+    assert one.deadline() is None
+
+
+def test_a_refresh_in_one_piece_with_the_end_of_the_session_is_not_answered() -> None:
+    one = up()
+    end = encode_notification(Notification(6, 4))
+    effects = one.receive(Way.OUT, encode_refresh(Family.IPV4_FLOWSPEC) + end, ZERO)
+    assert [type(each.effect) for each in acts(effects)] == [Refresh, Close, Down]
+
+
+def test_a_reset_comes_back_by_itself() -> None:
+    one = up()
+    effects = [each.effect for each in one.reset(Seconds(500.0), text="new filters")]
+    (told,) = [effect for effect in effects if isinstance(effect, Notified)]
+    assert told.why.startswith('administrative reset (6/4): "new filters"')
+    assert one.deadline() == 501.0
+    assert peer().reset(ZERO) == []
+
+
+def test_a_peer_that_is_configured_no_more_is_told() -> None:
+    one = up()
+    effects = [each.effect for each in one.stop(ZERO, why=Cease.DECONFIGURED, text="not sent, it may carry none")]
+    (told,) = [effect for effect in effects if isinstance(effect, Notified)]
+    assert told.notification == Notification(6, 3)
+
+
+def test_routes_that_are_held_back_are_named() -> None:
+    rest = [rule(host) for host in range(1, 6)]
+    path = UnicastRoute(parse_prefix("198.51.100.7"), parse_address("192.0.2.254"))
+    anywhere = FlowRoute(
+        FlowRule(Afi.IPV4, (NumericComponent(ComponentType.PROTOCOL, (NumericOp(Comparison.EQ, 17, 1),)),))
+    )
+    assert name_routes([path]) == "198.51.100.7/32"
+    assert name_routes(rest) == (
+        "rule 060120c0000201 (destination 192.0.2.1/32), rule 060120c0000202 (destination 192.0.2.2/32), "
+        "rule 060120c0000203 (destination 192.0.2.3/32), rule 060120c0000204 (destination 192.0.2.4/32) and 1 more"
+    )
+    assert name_routes([anywhere]) == "rule 03038111"

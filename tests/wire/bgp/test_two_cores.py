@@ -166,6 +166,37 @@ def test_a_machine_that_died_without_a_word_is_replaced_by_its_new_connection() 
     settled(cores, 1.0)
 
 
+def test_a_machine_that_is_back_may_dial_where_the_other_side_had_dialled() -> None:
+    cores = Cores(high(), low(passive=True))
+    cores.peers[1].rib.announce(rule(1))
+    cores.start()
+    cores.run()
+    assert cores.peers[0].established is Way.OUT
+    fresh = low(restarted=True)
+    fresh.rib.announce(rule(1))
+    fresh.rib.complete()
+    cores.crash(1, fresh, silent=True)
+    cores.wait(1.0)
+    assert cores.peers[0].established is Way.IN  # though its own connections are to be preferred
+    assert notices(cores, 0, NoticeKind.REPLACED) == ["the peer has opened another connection: it has restarted"]
+    assert cores.of(0, Gone) == []
+    settled(cores, 1.0)
+
+
+def test_a_second_connection_that_comes_to_nothing_changes_nothing() -> None:
+    cores = Cores(high(), low(passive=True))
+    cores.start()
+    cores.run()
+    peer = cores.peers[0]
+    for _ in range(3):
+        assert peer.may_accept(cores.now)
+        assert [each.effect for each in peer.evict(cores.now) if isinstance(each.effect, Down)] == []
+        peer.connected(Way.IN, cores.now)
+    peer.receive(Way.IN, b"GET / HTTP/1.1\r\n\r\n", cores.now)
+    assert (peer.established, peer.failures) == (Way.OUT, 0)
+    assert len(cores.of(0, Up)) == 1
+
+
 def test_a_side_that_never_comes_back_is_forgotten() -> None:
     cores = up()
     cores.crash(0, low(passive=True))

@@ -208,10 +208,12 @@ class Peer:
             self._shut = ""
             if self.connections.quiet and not self.config.passive:
                 effects += self._handle(Way.OUT, self.sessions[Way.OUT].start(now), now)
-        return effects
+        return effects + (self.work(now) if self.busy else [])
 
     def deadline(self) -> Seconds | None:
-        """Return when `tick` must be called, or None where nothing runs."""
+        """Return when `tick` must be called, 0 where that is at once, or None where nothing runs."""
+        if self.busy:
+            return Seconds(0.0)
         times = [session.deadline() for session in self.sessions.values()]
         times += [self._backoff.until, self._restart_until, self.inbound.deadline()]
         return min((time for time in times if time is not None), default=None)

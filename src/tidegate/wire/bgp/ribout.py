@@ -171,9 +171,7 @@ class RibOut:
             while self._unsaid:
                 key = next(iter(self._unsaid))
                 del self._unsaid[key]
-                message = self._maybe_message(key, negotiated)
-                if message is not None:
-                    yield message
+                yield self._message(key, negotiated)
             marker = self._maybe_marker(negotiated)
             if marker is not None:
                 yield Outgoing(marker)
@@ -199,15 +197,11 @@ class RibOut:
         self._answering = family
         return encode_refresh(family, RefreshSubtype.BEGIN)
 
-    def _maybe_message(self, key: RouteKey, negotiated: Negotiated) -> Outgoing | None:
+    def _message(self, key: RouteKey, negotiated: Negotiated) -> Outgoing:
         owners = self._wire.get(key)
-        if key.family not in negotiated.families:
-            return None
         if owners:
             self._said.add(key)
             return Outgoing(self._encode(next(reversed(owners.values())), key, negotiated), tuple(owners))
-        if key not in self._said:
-            return None
         self._said.remove(key)
         return Outgoing(encode_withdraw(key, negotiated), (key,))
 

@@ -346,11 +346,9 @@ def _greet(session: Session, _payload: object, now: Seconds) -> list[Effect]:
 
 def _confirm(session: Session, negotiated: Negotiated, now: Seconds) -> list[Effect]:
     session.negotiated = negotiated
-    hold = negotiated.hold_time_s
     session.timers.pop(Event.HOLD_TIMER, None)
-    if hold:
-        session.arm(Event.HOLD_TIMER, hold, now)
-        _arm_keepalive(session, now)
+    _heard(session, now)
+    _arm_keepalive(session, now)
     return [Send(KEEPALIVE)]
 
 
