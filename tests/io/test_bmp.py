@@ -92,6 +92,8 @@ def test_a_router_tells_its_peers_and_goes() -> None:
                 (table,) = station.tables("127.0.0.1")
                 assert table.count(Family.IPV4_UNICAST) == 1
                 assert station.tables("127.0.0.9") == ()
+                assert station.tables("127.0.0.1", only(station).peers[0].name) == (table,)
+                assert station.tables("127.0.0.1", "192.0.2.9") == ()
             await until(lambda: only(station).state == "down")
             assert only(station).last_error == "the router closed the connection"
             assert station.tables("127.0.0.1") == ()

@@ -44,16 +44,19 @@ _ROW, _SET = np.int64(32), np.int64(0xFFFF_FFFF)
 
 
 def found_routes(tables: Sequence[RouteTable], high: U64, low: U64, next_hop: U64 | None) -> Found:
-    """Return the longest match of n addresses in a table of each family, see `RouteLookup`."""
+    """Return the longest match of n addresses among all tables, see `RouteLookup`; of equals that of the first."""
     high, low = np.ascontiguousarray(high, np.uint64), np.ascontiguousarray(low, np.uint64)
-    row = np.full(len(high), -1, np.int64)
+    row, length = np.full((2, len(high)), -1, np.int64)
     parts: list[Found] = []
     for table in tables:
         if len(table):
             with table.reading():
                 part = _found(table, high, low, next_hop)
-            here = part.row >= 0
+            here = np.flatnonzero(part.row >= 0)
+            own = part.prefix[2, part.row[here]].astype(np.int64)
+            here, own = here[own > length[here]], own[own > length[here]]
             row[here] = part.row[here] + sum(one.prefix.shape[1] for one in parts)
+            length[here] = own
             parts.append(part)
     return _joined(row, parts) if parts else nothing_found(len(high))
 

@@ -40,6 +40,7 @@ __all__ = ["Held", "RouteTable"]
 _WORK: Final = 20_000  # steps a call: a few milliseconds
 _FREED: Final = 1 << 14
 _LISTED: Final = 1024  # prefixes fetched at once by who walks through all
+_OF_ONE_START: Final = 129  # prefixes that may start at one address
 _SPELLED: Final = 1 << 15  # octets of stale routes withdrawn at once
 
 
@@ -278,13 +279,37 @@ class RouteTable:
             for row in rows[:count].tolist():
                 yield from self._routes_of(row)
 
+    def routes_to(self, address: int, length: int) -> tuple[Held, ...]:
+        """Return the routes to one prefix, the best first; within `reading`."""
+        return tuple(self._routes_of(row)) if (row := self._row(address, length)) >= 0 else ()
+
+    def around(self, address: int, length: int) -> tuple[int, int] | None:
+        """Return the longest prefix around one that is there, as a number and a length; within `reading`."""
+        row = self._row(address, length)
+        parent = int(self._prefixes[row]["parent"]) if row >= 0 else -1
+        if parent < 0:
+            return None
+        found = self._prefixes[parent]
+        return self._number(int(found["high"]), int(found["low"])), int(found["length"])
+
+    def _row(self, address: int, length: int) -> int:
+        high, low = self._words(address)
+        cursor, rows = np.array([high, low, 0], np.uint64).view(np.int64), np.empty(_OF_ONE_START, np.int64)
+        rows = rows[: int(follow(self._table, cursor, rows))]
+        found = self._prefixes[rows]
+        same = (found["high"] == high) & (found["low"] == low) & (found["length"] == length)
+        return int(rows[same][0]) if same.any() else -1
+
     def _words(self, address: int) -> tuple[int, int]:
         return (address << 32, 0) if self.octets == 4 else (address >> 64, address & (1 << 64) - 1)
+
+    def _number(self, high: int, low: int) -> int:
+        return high >> 32 if self.octets == 4 else high << 64 | low
 
     def _routes_of(self, row: int) -> Iterator[Held]:
         prefix = self._prefixes[row]
         high, low, length = int(prefix["high"]), int(prefix["low"]), int(prefix["length"])
-        address = high >> 32 if self.octets == 4 else high << 64 | low
+        address = self._number(high, low)
         one = int(prefix["route"])
         while one >= 0:
             route = self._routes[one]

@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from types import TracebackType
@@ -262,10 +263,15 @@ class Speaker:
         link.pump_soon()
         return len(released)
 
-    def request_refresh(self, peer: str) -> tuple[Family, ...]:
-        """Ask a peer for its routes again; return the families it was asked for."""
+    def peer(self, peer: str) -> Peer:
+        """Return the core of a peer, to read what it has announced; `ConfigError` where there is no such peer."""
+        return self._link(peer).peer
+
+    def request_refresh(self, peer: str, family: Family | None = None) -> tuple[Family, ...]:
+        """Ask a peer for its routes again, of all families or one; return the families it was asked for."""
         link = self._link(peer)
-        return tuple(family for family in link.peer.config.families if link.refresh(family))
+        asked = link.peer.config.families if family is None else (family,)
+        return tuple(family for family in asked if link.refresh(family))
 
     async def self_test(self, peer: str, *, wait_s: float = 3.0) -> SelfTest:
         """Send a peer a rule that can hit nothing, for each family of rules, watch the session and withdraw it.
@@ -298,7 +304,8 @@ class Speaker:
         return Members(config, busy=self._is_busy, forget=self._forget)
 
     def _new_link(self, config: PeerConfig, members: Members | None = None) -> Link:
-        peer = Peer(config, jitter=self._jitter, restarted=time.monotonic() < self._restarted_until)
+        restarted = time.monotonic() < self._restarted_until
+        peer = Peer(config, jitter=self._jitter, restarted=restarted, lock=threading.Lock())
         if members is None:
             return Link(peer, self._hooks, spawn=self._spawn)
         return Link(peer, self._hooks, spawn=self._spawn, idle=members.idle)

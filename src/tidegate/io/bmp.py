@@ -163,10 +163,16 @@ class BmpStation:
         """Return how routers stand: those that are connected, then those that were."""
         return [*(router.status() for router in self._routers), *self._gone.values()]
 
-    def tables(self, address: str) -> tuple[RibIn, ...]:
-        """Return the tables that tell how a router forwards, from its newest connection that has any."""
-        found = (router.session.preferred() for router in reversed(self._routers) if router.address == address)
-        return next((tables for tables in found if tables), ())
+    def tables(self, address: str, peer: str | None = None) -> tuple[RibIn, ...]:
+        """Return the tables that tell how a router forwards, from its newest connection that has any.
+
+        With the name of one of the router's peers that of this peer alone.
+        """
+        sessions = [router.session for router in reversed(self._routers) if router.address == address]
+        if peer is None:
+            return next((tables for session in sessions if (tables := session.preferred())), ())
+        named = ((table for key, table in session.tables().items() if str(key) == peer) for session in sessions)
+        return next((tables for one in named if (tables := tuple(one))), ())
 
     def welcome(self, router: _Router) -> bool:
         """Tell whether a connection may stay; an older one of the same router may have to make room."""

@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -160,12 +161,17 @@ def count_routes(path: str | os.PathLike[str], *, progress: Progress | None = No
 
 
 def load_rib(
-    path: str | os.PathLike[str], *, peer: bytes | int | None = None, progress: Progress | None = None
+    path: str | os.PathLike[str],
+    *,
+    peer: bytes | int | None = None,
+    progress: Progress | None = None,
+    lock: AbstractContextManager[Any] | None = None,
 ) -> LoadedRib:
     """Make a table of a file: that of the peer with this address or AS number, else of the peer with most routes.
 
     Where several peers are left, the one with the most routes of a family makes the table of that family. `SourceError`
-    where the file is no MRT file, or has no such peer; what is damaged is left out and told in the result.
+    where the file is no MRT file, or has no such peer; what is damaged is left out and told in the result. `lock` is
+    for who looks up from several threads.
     """
     if Path(path).exists() and not Path(path).is_file():
         raise SourceError(str(path), "a table is read twice, which a pipe does not allow: give a file")
@@ -174,7 +180,7 @@ def load_rib(
     if not chosen:
         raise SourceError(str(path), _nobody(found, peer))
     source = MrtFile(path)
-    loader = _Loader(source, chosen, progress)
+    loader = _Loader(source, chosen, RibIn(lock=lock), progress)
     try:
         loader.run()
     finally:
@@ -209,8 +215,10 @@ def _nobody(found: MrtPeers, peer: bytes | int | None) -> str:
 class _Loader:
     """Puts the routes of chosen peers into a table. `RibIn` is called here and nowhere else."""
 
-    def __init__(self, source: MrtFile, chosen: Mapping[Family, MrtPeer], progress: Progress | None) -> None:
-        self.rib = RibIn()
+    def __init__(
+        self, source: MrtFile, chosen: Mapping[Family, MrtPeer], rib: RibIn, progress: Progress | None
+    ) -> None:
+        self.rib = rib
         self.problems: Counter[str] = Counter()
         self._chosen = chosen
         self._reading = _Reading(source, progress)
@@ -239,9 +247,9 @@ class _Loader:
             case PeerMessage(peer=peer, local=False) if self._families(peer) and _is_update(record.message):
                 self._flush()
                 self._message(record)
-            case StateChange(peer=peer, down=True):
+            case StateChange(peer=peer, local=local, down=True):
                 self._flush()
-                self.rib.clear(self._families(peer))
+                self.rib.clear({*self._families(peer), *self._families(local)})
             case _:
                 pass
 
