@@ -53,10 +53,11 @@ def table_dump(entry: TableDumpEntry) -> bytes:
     return record(12, 1 if octets == 4 else 2, body)
 
 
-def _session(peer: MrtPeer, *, wide: bool) -> bytes:
+def _session(peer: MrtPeer, local: MrtPeer | None = None, *, wide: bool) -> bytes:
+    local = MrtPeer(bytes(len(peer.address)), 65001) if local is None else local
     width = 4 if wide else 2
-    body = peer.asn.to_bytes(width, "big") + (65001).to_bytes(width, "big") + bytes(2)
-    return body + bytes((0, 1 if len(peer.address) == 4 else 2)) + peer.address + bytes(len(peer.address))
+    body = peer.asn.to_bytes(width, "big") + local.asn.to_bytes(width, "big") + bytes(2)
+    return body + bytes((0, 1 if len(peer.address) == 4 else 2)) + peer.address + local.address
 
 
 def peer_message(found: PeerMessage, *, micros: int | None = None) -> bytes:
@@ -68,8 +69,21 @@ def peer_message(found: PeerMessage, *, micros: int | None = None) -> bytes:
 
 
 def state_change(change: StateChange, *, wide: bool = True) -> bytes:
-    body = _session(change.peer, wide=wide) + change.old.to_bytes(2, "big") + change.new.to_bytes(2, "big")
+    body = (
+        _session(change.peer, change.local, wide=wide) + change.old.to_bytes(2, "big") + change.new.to_bytes(2, "big")
+    )
     return record(16, 5 if wide else 0, body)
+
+
+def entry(found: TableDumpEntry, next_hop: bytes) -> bytes:
+    """Return BGP4MP_ENTRY as OpenBGPD writes it, with the next hop beside the attributes."""
+    local = MrtPeer(bytes(len(found.peer.address)), 65001)
+    body = _session(local, found.peer, wide=False) + bytes(4) + found.originated.to_bytes(4, "big")
+    body += bytes((0, found.family.afi, found.family.safi, len(next_hop))) + next_hop + found.nlri
+    return record(16, 2, body + len(found.attributes).to_bytes(2, "big") + found.attributes)
+
+
+LOCAL = MrtPeer(bytes(4), 65001)
 
 
 def index_of(*peers: MrtPeer) -> bytes:

@@ -149,9 +149,21 @@ def test_messages_change_the_families_that_the_peer_was_chosen_for(path: Path) -
 
 
 def test_routes_go_with_the_session(path: Path) -> None:
-    down, up = StateChange(ONE, 6, 1), StateChange(ONE, 5, 6)
+    down, up = StateChange(ONE, m.LOCAL, 6, 1), StateChange(ONE, m.LOCAL, 5, 6)
     assert load_rib(write(path, *TABLE, m.state_change(up))).routes == {V4: 3, V6: 2}
     assert load_rib(write(path, *TABLE, m.state_change(down))).routes == {V6: 2}
+    openbgpd = StateChange(m.LOCAL, ONE, 6, 1)  # it has the sides the other way round
+    assert load_rib(write(path, *TABLE, m.state_change(openbgpd))).routes == {V6: 2}
+
+
+def test_entries_of_openbgpd_are_read(path: Path) -> None:
+    peer, old = MrtPeer(ONE.address, 65002), m.ORIGIN + bytes.fromhex("400204 0201 fdea")
+    entries = [
+        m.entry(TableDumpEntry(V4, m.nlri("8 0a"), peer, 1, old), m.HOP[-4:]),
+        m.entry(TableDumpEntry(V6, m.nlri("32 20010db8"), peer, 1, old), m.HOP6),
+    ]
+    loaded = load_rib(write(path, *entries))
+    assert (loaded.routes, loaded.problems, loaded.peers[V4]) == ({V4: 1, V6: 1}, {}, ONE)
 
 
 def test_what_cannot_be_read_is_counted_and_left_out(path: Path) -> None:

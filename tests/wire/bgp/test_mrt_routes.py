@@ -59,6 +59,12 @@ def test_attributes_that_only_internal_peers_send_are_kept() -> None:
     assert one(V4, m.PLAIN + bytes.fromhex("400504 000000c8"), "8 0a").attributes.local_pref == 200
 
 
+def test_flags_that_do_not_suit_are_put_right() -> None:
+    update = one(V4, m.ORIGIN + m.PATH + b"\0" + m.HOP[1:] + bytes.fromhex("000504 000000c8"), "8 0a")
+    assert update.problems == ()
+    assert update.attributes.local_pref == 200
+
+
 def test_path_identifiers_are_kept() -> None:
     (group,) = one(Form(Family.IPV4_UNICAST, with_path_id=True), m.PLAIN, "8 0a", 7).announced
     assert group.destinations == (Prefix(bytes((10, 0, 0, 0)), 8, 7),)

@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from tidegate.errors import DecodeError
-from tidegate.wire.bgp.constants import Afi, Family
+from tidegate.wire.bgp.constants import Afi, AttributeCode, Family
 from tidegate.wire.bgp.prefix import BITS, address_text
 from tidegate.wire.cursor import Reader
 
@@ -81,6 +81,7 @@ _MESSAGES: Final[Mapping[int, tuple[bool, bool, bool]]] = MappingProxyType(
         11: (True, True, True),
     }
 )
+_ENTRY: Final = 2  # of BGP4MP
 _STATES: Final[Mapping[int, bool]] = MappingProxyType({0: False, 5: True})  # four octets an AS number
 
 
@@ -151,9 +152,13 @@ class PeerMessage(msgspec.Struct, frozen=True):
 
 
 class StateChange(msgspec.Struct, frozen=True):
-    """A session that changed its state; the numbers are RFC 6396 section 4.4.1's."""
+    """A session that changed its state; the numbers are RFC 6396 section 4.4.1's.
+
+    `peer` and `local` stand in the order of the RFC; OpenBGPD has them the other way round.
+    """
 
     peer: MrtPeer
+    local: MrtPeer
     old: int
     new: int
 
@@ -260,7 +265,10 @@ def _table_dump(reader: Reader, family: Family) -> TableDumpEntry:
         raise DecodeError("prefix length out of bounds", start + octets)
     reader.skip(1)  # status
     originated = reader.u32()
-    peer = MrtPeer(reader.take(octets), reader.u16())
+    teller = reader.take(octets)
+    if octets == 16 and not any(teller[4:]):
+        teller = teller[:4]  # OpenBGPD's way to put an IPv4 peer into the room of an IPv6 address
+    peer = MrtPeer(teller, reader.u16())
     nlri = bytes((length,)) + address[: (length + 7) // 8]
     return TableDumpEntry(family, nlri, peer, originated, reader.take(reader.u16()))
 
@@ -268,23 +276,44 @@ def _table_dump(reader: Reader, family: Family) -> TableDumpEntry:
 def _bgp4mp(reader: Reader, subtype: int) -> Record:
     if subtype in _MESSAGES:
         four_octet_as, with_path_id, local = _MESSAGES[subtype]
-        peer = _session(reader, four_octet_as=four_octet_as)
+        peer, _ = _session(reader, four_octet_as=four_octet_as)
         return PeerMessage(peer, reader.rest(), four_octet_as, with_path_id, local)
     if subtype in _STATES:
-        peer = _session(reader, four_octet_as=_STATES[subtype])
-        return StateChange(peer, reader.u16(), reader.u16())
+        return StateChange(*_session(reader, four_octet_as=_STATES[subtype]), reader.u16(), reader.u16())
+    if subtype == _ENTRY:
+        return _entry(reader)
     return _skipped(MrtType.BGP4MP, subtype)
 
 
-def _session(reader: Reader, *, four_octet_as: bool) -> MrtPeer:
+def _session(reader: Reader, *, four_octet_as: bool) -> tuple[MrtPeer, MrtPeer]:
     width = 4 if four_octet_as else 2
-    asn = reader.uint(width)
-    reader.skip(width + 2)  # the local AS and the interface
+    asns = reader.uint(width), reader.uint(width)
+    reader.skip(2)  # the interface
+    octets = BITS[_family(reader).afi] // 8
+    return MrtPeer(reader.take(octets), asns[0]), MrtPeer(reader.take(octets), asns[1])
+
+
+def _family(reader: Reader) -> Family:
     start = reader.offset
     family = _FAMILY_OF.get(reader.u16())
     if family is None:
         raise DecodeError("unknown address family", start)
-    octets = BITS[family.afi] // 8
-    peer = MrtPeer(reader.take(octets), asn)
-    reader.skip(octets)
-    return peer
+    return family
+
+
+def _entry(reader: Reader) -> Record:
+    """Read BGP4MP_ENTRY (RFC 6396 appendix B.4), as OpenBGPD writes it: what it calls the local side is the peer."""
+    _, peer = _session(reader, four_octet_as=False)
+    reader.skip(4)  # view and status
+    originated, family, safi = reader.u32(), _family(reader), reader.u8()
+    if safi != family.safi:
+        return _skipped(MrtType.BGP4MP, _ENTRY)
+    next_hop = reader.take(reader.u8())
+    nlri = _nlri(reader, family.afi)
+    attributes = reader.take(reader.u16())
+    if family is Family.IPV4_UNICAST:
+        attributes += bytes((0x40, AttributeCode.NEXT_HOP, len(next_hop))) + next_hop
+    else:
+        value = bytes((len(next_hop),)) + next_hop  # as RFC 6396 4.3.4 has it in the newer tables
+        attributes += bytes((0x90, AttributeCode.MP_REACH)) + len(value).to_bytes(2, "big") + value
+    return TableDumpEntry(family, nlri, peer, originated, attributes)

@@ -2,19 +2,22 @@
 
 `Batch.add` takes entries in any order; `flush` gives the UPDATEs, each with how it is to be read. What an UPDATE would
 not carry in that form is put right: the next hop alone, which tables have in place of MP_REACH_NLRI (some writers put
-all of it). Nothing is judged here, `feed` does that.
+all of it), and flags that do not suit their attribute (BIRD 2.0 writes none for NEXT_HOP). Nothing is judged here,
+`feed` does that.
 
 Answers for: RFC 6396 section 4.3.4, RFC 8050 section 4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
 from tidegate.errors import DecodeError
+from tidegate.wire.bgp.attributes import ATTRIBUTES
 from tidegate.wire.bgp.constants import EXTENDED_LIMIT, AttributeCode, AttributeFlag, Family, MessageType
 from tidegate.wire.bgp.feed import heard
 from tidegate.wire.bgp.message import frame
@@ -28,6 +31,8 @@ _ATTRIBUTES_OCTETS: Final = 48_000  # with the NLRI they fit an UPDATE; no peer 
 _BATCH_OCTETS: Final = 1 << 21  # attributes and NLRI that wait
 _UNICAST: Final = frozenset({Family.IPV4_UNICAST, Family.IPV6_UNICAST})
 _LONG: Final = int(AttributeFlag.LONG)
+_KIND: Final = int(AttributeFlag.OPTIONAL | AttributeFlag.TRANSITIVE)
+_KINDS: Final[Mapping[int, int]] = MappingProxyType({code: row.flags for code, row in ATTRIBUTES.items()})
 
 
 class Form(msgspec.Struct, frozen=True):
@@ -104,7 +109,8 @@ def _split(attributes: bytes) -> tuple[bytes, bytes | None]:
         if code == AttributeCode.MP_REACH and next_hop is None:
             next_hop = _next_hop(value)
         elif code not in {AttributeCode.MP_REACH, AttributeCode.MP_UNREACH}:
-            kept.put(Reader(attributes, start, reader.offset).rest())
+            kept.u8(_KINDS.get(code, flags & _KIND) | flags & ~_KIND)
+            kept.put(Reader(attributes, start + 1, reader.offset).rest())
     return kept.bytes(), next_hop
 
 
