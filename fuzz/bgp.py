@@ -12,18 +12,20 @@ from collections.abc import Callable
 import atheris
 
 with atheris.instrument_imports(include=["tidegate"]):
+    from tidegate.apps.flowspec_decode import decode_flows
+    from tidegate.apps.flowspec_print import text_lines
     from tidegate.control.flow_json import rule_from_json, rule_to_json
-    from tidegate.errors import DecodeError, EncodeError, Inexpressible, SessionReset
+    from tidegate.errors import DecodeError, EncodeError, Inexpressible, SessionReset, SourceError, TextError
     from tidegate.units import Asn, Seconds
     from tidegate.wire.bgp.attributes import decode_attributes, encode_attributes
     from tidegate.wire.bgp.communities import decode_action, encode_action
     from tidegate.wire.bgp.constants import EXTENDED_LIMIT, Afi, Family, MessageType
     from tidegate.wire.bgp.flow_order import ordered_rule, rule_order
-    from tidegate.wire.bgp.flowspec import decode_rule, encode_rule
+    from tidegate.wire.bgp.flowspec import OffsetForm, decode_rule, encode_rule
     from tidegate.wire.bgp.message import KEEPALIVE, frame
     from tidegate.wire.bgp.open import Negotiated, Open, decode_open, encode_open
     from tidegate.wire.bgp.peer import Peer, PeerConfig, Way
-    from tidegate.wire.bgp.profile import RFC8955, SAFE, adapt
+    from tidegate.wire.bgp.profile import PROFILES, adapt
     from tidegate.wire.bgp.routes import FlowRoute
     from tidegate.wire.bgp.update import decode_update
     from tidegate.wire.cursor import Reader
@@ -45,6 +47,7 @@ def check(condition: object) -> None:
 
 def rule(data: bytes, afi: Afi) -> None:
     """Read a rule: it comes back from its encoder if that takes it, and from JSON; profiles split it or refuse."""
+    words(data)
     try:
         found = decode_rule(Reader(data), afi)
     except DecodeError:
@@ -56,12 +59,24 @@ def rule(data: bytes, afi: Afi) -> None:
     except EncodeError:
         return
     check(decode_rule(Reader(octets), afi) == found)
-    for profile in (SAFE, RFC8955):
+    for form in OffsetForm:
+        written = encode_rule(found, offsets=form)
+        check(decode_rule(Reader(written), afi, offsets=form) == found)
+    for profile in PROFILES.values():
         try:
             parts = adapt(FlowRoute(found), profile)
         except Inexpressible:
             continue
         check(all(len(key.nlri) <= profile.max_octets + 2 for key in parts))
+
+
+def words(data: bytes) -> None:
+    """Tell what octets mean, of whatever they are."""
+    try:
+        shown = list(decode_flows(data.hex()))
+    except (SourceError, TextError):
+        return
+    check(all(len(list(text_lines(one))) > 1 for one in shown))
 
 
 def update(data: bytes, negotiated: Negotiated) -> None:

@@ -105,6 +105,7 @@ def test_the_family_is_said_or_that_of_a_prefix() -> None:
         ({"components": [], "afi": True}, "afi: 1 for IPv4 or 2 for IPv6"),
         ({"components": [], "afi": "1"}, "afi: 1 for IPv4 or 2 for IPv6"),
         ({"components": []}, "no prefix tells the family"),
+        ({"components": [{"type": 13}, 5]}, "no prefix tells the family"),
         ({"components": 5}, "no prefix tells the family"),
         ({"components": [5], "afi": 1}, r"components\[0\]: an object is expected"),
         ({"components": [], "afi": 1}, "rule 1: a rule needs at least one component"),

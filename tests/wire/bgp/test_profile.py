@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from bgp_cases import EXTERNAL, rules, unicast_routes
+from bgp_cases import EXTERNAL, rules, unicast_routes, vectors
 from tidegate.errors import EncodeError, Inexpressible
 from tidegate.wire.bgp.communities import RedirectForm, RtRedirect, TrafficMarking, TrafficRateBytes
 from tidegate.wire.bgp.constants import Afi
@@ -282,3 +283,21 @@ def test_a_session_reads_the_form_of_its_peer() -> None:
     assert group.destinations == (route.rule,)
     (group,) = decode_update(body, EXTERNAL).announced
     assert group.destinations == (at("::91a:2b3c:4d00:0/104", 65).rule,)  # other traffic: why the form is configured
+
+
+@pytest.mark.parametrize("case", vectors("nlri"))
+def test_the_safe_profile_sends_only_octets_that_every_tested_peer_took(case: dict[str, Any]) -> None:
+    route = FlowRoute(decode_rule(Reader(bytes.fromhex(case["nlri"])), Afi(case["afi"])), DROP)
+    try:
+        sent = {key.nlri.hex() for key in adapt(route, SAFE)}
+    except Inexpressible:
+        return
+    if not {"exabgp-5.0.15", "bird-2.19.0", "frr-8.4.4"} <= set(case["read_by"]) or case.get("frr_8_4_resets_session"):
+        assert case["nlri"] not in sent
+
+
+@pytest.mark.parametrize("case", vectors("nlri") + vectors("nlri_random"))
+def test_the_rfc_profile_sends_the_vectors_as_they_are(case: dict[str, Any]) -> None:
+    route = FlowRoute(decode_rule(Reader(bytes.fromhex(case["nlri"])), Afi(case["afi"])), DROP)
+    ((key, part),) = adapt(route, PROFILES["rfc8955"]).items()
+    assert (key.nlri.hex(), part) == (case["nlri"], route)
