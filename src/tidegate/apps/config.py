@@ -98,7 +98,7 @@ class PeerText(_Section, frozen=True):
     enhanced_refresh: bool = True  # RFC 7313
     max_prefixes: Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)] = 2_000_000  # received, each family; 0: any number
     max_prefixes_warn_percent: Annotated[int, msgspec.Meta(ge=1, le=100)] = 80
-    max_prefixes_restart_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 0  # 0: down until it is added anew
+    max_prefixes_restart_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 0  # 0: down until it is reset by hand
     max_routes: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 100_000  # to announce
     profile: str = "safe"  # dialect: what the router can be told
 
