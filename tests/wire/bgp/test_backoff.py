@@ -10,7 +10,7 @@ def test_each_failure_doubles_the_wait_up_to_two_minutes() -> None:
     for _ in range(9):
         backoff.failed(Seconds(0.0), lived_s=0.0)
         waits.append(backoff.until)
-    assert waits == [1, 2, 4, 8, 16, 32, 64, 120, 120]
+    assert waits == [Seconds(wait) for wait in (1, 2, 4, 8, 16, 32, 64, 120, 120)]
     backoff.failed(Seconds(0.0), lived_s=120.0)
     assert (backoff.failures, backoff.until) == (1, 1.0)
 

@@ -447,7 +447,7 @@ def test_a_good_configuration() -> None:
 
 
 def offered(**changes: object) -> Capabilities:
-    return peer(**changes).sessions[Way.OUT].config.open.capabilities
+    return peer(LOW, **changes).sessions[Way.OUT].config.open.capabilities
 
 
 def test_what_is_offered() -> None:

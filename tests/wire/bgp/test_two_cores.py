@@ -171,7 +171,8 @@ def test_a_machine_that_is_back_may_dial_where_the_other_side_had_dialled() -> N
     cores.peers[1].rib.announce(rule(1))
     cores.start()
     cores.run()
-    assert cores.peers[0].established is Way.OUT
+    before = cores.peers[0].established
+    assert before is Way.OUT
     fresh = low(restarted=True)
     fresh.rib.announce(rule(1))
     fresh.rib.complete()
