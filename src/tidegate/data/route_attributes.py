@@ -86,7 +86,7 @@ class AttributeSets:
     def _grow(self) -> None:
         room = len(self.rows)
         if len(self.octets) > room:
-            more = max(room, len(self.octets) - room)
+            more = max(room // 8, len(self.octets) - room)
             self.rows = np.concatenate((self.rows, np.zeros(more, ATTRIBUTES)))
             self.ranks = np.concatenate((self.ranks, np.zeros(more, np.uint64)))
             self.references = np.concatenate((self.references, np.zeros(more, np.int32)))

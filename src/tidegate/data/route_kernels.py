@@ -53,13 +53,11 @@ _MERGE = 48  # a block and its neighbour become one where they hold no more than
 JUMP = (1 << 16) + 1
 _JUMP_SHIFT = np.uint64(48)
 
+# Not aligned: that is a fifth less memory, and no slower here.
 PREFIX = np.dtype(
-    [("high", np.uint64), ("low", np.uint64), ("parent", np.int32), ("route", np.int32), ("length", np.uint8)],
-    align=True,
+    [("high", np.uint64), ("low", np.uint64), ("parent", np.int32), ("route", np.int32), ("length", np.uint8)]
 )
-ROUTE = np.dtype(
-    [("path_id", np.uint32), ("attributes", np.int32), ("next", np.int32), ("stale", np.uint8)], align=True
-)
+ROUTE = np.dtype([("path_id", np.uint32), ("attributes", np.int32), ("next", np.int32), ("stale", np.uint8)])
 Prefixes = NDArray[Any]  # of PREFIX; `route` is the first of a list; in free ones `parent` is the next free one
 Routes = NDArray[Any]  # of ROUTE; `next` is -1 at the end of a list, and the next free one in free ones
 
