@@ -259,6 +259,13 @@ def test_of_several_next_hops_with_one_mac_the_last_counts() -> None:
     assert asked(one) == [[("192.0.2.1", "198.51.100.8")]]
 
 
+def test_a_packet_without_a_mac_tells_of_no_next_hop() -> None:
+    one = router()
+    engine = engine_of(tied(one, next_hops={parse_address("198.51.100.1"): 0}), "null:bgpnexthop")
+    step(engine, [Packet(ROW), Packet({**ROW, "macdestination": "000000000000"})])
+    assert asked(one) == [[("192.0.2.1", None), ("192.0.2.1", "198.51.100.1")]]
+
+
 def test_the_best_route_is_taken_where_no_mac_tells_of_another() -> None:
     routes = [NaiveRoute("192.0.2.0/24", hop) for hop in ("198.51.100.1", "198.51.100.2")]
     engine = engine_of(tied(router(*routes), next_hops=HOPS), "bgpnexthop")
