@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -247,6 +248,55 @@ def test_a_prefix_that_is_removed_parts_with_all_its_neighbours() -> None:
             await stranger.close()
 
     run(test)
+
+
+def test_one_of_a_prefix_that_is_removed_may_come_again() -> None:
+    async def test() -> None:
+        seen = Seen()
+        async with ranged(seen, most=1, linger_s=0.0) as speaker:
+            raw = await come(speaker, "127.0.0.2")
+            await seen.up.get()
+            speaker.remove_peer("127.0.0.2")
+            assert await raw.notification() is not None
+            await raw.close()
+            assert speaker.neighbors() == []
+            raw = await come(speaker, "127.0.0.2")
+            assert await seen.up.get() == "127.0.0.2"
+            await raw.close()
+
+    run(test)
+
+
+def test_before_it_runs_rules_for_one_of_a_prefix_are_kept() -> None:
+    async def test() -> None:
+        seen = Seen()
+        speaker = ranged(seen, most=1)
+        speaker.announce("127.0.0.7", rule(7))
+        speaker.announce("127.0.0.7", rule(8))
+        assert speaker.withdraw("127.0.0.7", route_key(rule(8)))
+        with pytest.raises(ConfigError, match=r"127\.0\.0\.0/28 has its 1 neighbours already"):
+            speaker.announce("127.0.0.8", rule(7))
+        async with speaker:
+            raw = await come(speaker, "127.0.0.7")
+            assert (await seen.sent.get())[:2] == ("127.0.0.7", route_key(rule(7)))
+            await raw.close()
+
+    run(test)
+
+
+@pytest.mark.parametrize("name", ["router", "", "127.0.0.99", 7])
+def test_what_names_no_peer_is_told_so(name: Any) -> None:  # noqa: ANN401 - a script may say anything
+    speaker = ranged()
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: speaker.remove_peer(name),
+        lambda: speaker.flows(name),
+        lambda: speaker.announce(name, rule(1)),
+        lambda: speaker.withdraw(name, route_key(rule(1))),
+        lambda: speaker.release(name),
+    )
+    for call in calls:
+        with pytest.raises(ConfigError, match="no such peer"):
+            call()
 
 
 def test_what_the_neighbours_could_not_be_told_is_refused() -> None:

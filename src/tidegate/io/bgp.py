@@ -165,19 +165,25 @@ class Speaker:
             self._spawn(self._introduce(self._links[name]))
 
     def remove_peer(self, address: str) -> None:
-        """Part with a peer, or all of a prefix, with Cease 6/3, and forget what was wanted there; `ConfigError`."""
-        name = canonical(address)
-        if name in self._ranges:
-            members = self._ranges[name]
-            self._listeners.unguard(name, members.config.template)
-            names = members.names()
+        """Part with a peer, or all of a prefix, with Cease 6/3, and forget what was wanted there; `ConfigError`.
+
+        One of a prefix may come again.
+        """
+        name = canonical(address) if isinstance(address, str) else ""
+        ranged = self._ranges.get(name)
+        if ranged is not None:
+            self._listeners.unguard(name, ranged.config.template)
+            links = [self._links[each] for each in ranged.names()]
         else:
-            link = self._link(address)
-            self._listeners.unguard(name, link.peer.config)
-            names = (name,)
-        for each in names:
-            self._part(self._links[each])
-            self._wanted.forget(each)
+            links = [self._link(address)]
+            members = self._members(name)
+            if members is None:
+                self._listeners.unguard(name, links[0].peer.config)
+            else:
+                members.discard(name)
+        for link in links:
+            self._part(link)
+            self._wanted.forget(link.name)
         self._remove(name)
 
     def announce(self, peer: str | None, route: Route, *, expires: float | None = None) -> None:
@@ -217,13 +223,13 @@ class Speaker:
         """Want a route no more; tell whether any of the peers had it."""
         if peer is None:
             links = list(self._links.values())
-        elif canonical(peer) in self._wanted.places():
+        elif peer not in self._links and isinstance(peer, str) and canonical(peer) in self._wanted.places():
             links = [link for link in (self._links.get(canonical(peer)),) if link is not None]  # None: yet to come
         else:
             links = [self._link(peer)]
         dropped = self._wanted.drop(EVERYONE if peer is None else canonical(peer), key)
         found = [link.peer.rib.withdraw(key) for link in links]
-        for link in links:
+        for link in links if self._tasks is not None else ():
             link.pump_soon()
             link.settle()
         return any(found) if links else dropped
@@ -377,7 +383,7 @@ class Speaker:
 
     async def _introduce(self, link: Link) -> None:
         await self._feed(link)
-        if self._links.get(link.name) is link:
+        if not link.teller.ending:
             link.start()
 
     async def _feed(self, link: Link) -> None:
@@ -449,7 +455,9 @@ class Speaker:
         if peer is not None:
             name = canonical(peer) if isinstance(peer, str) else ""
             if name not in self._links and any(name in members for members in self._ranges.values()):
-                self._join(name)  # a neighbour that is yet to come
+                joined = self._join(name)  # a neighbour that is yet to come
+                if isinstance(joined, Refused):
+                    raise ConfigError(f"bgp.peers.{peer}", joined.reason)
             return [self._link(peer)]
         links = [link for link in self._links.values() if family in link.peer.config.families]
         if not links and not any(family in members.config.template.families for members in self._ranges.values()):

@@ -72,7 +72,10 @@ class Members:
 
     def __contains__(self, name: str) -> bool:
         """Tell whether an address is of the prefix."""
-        address = ipaddress.ip_address(name)
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return False  # a name that no address has
         return address.version == self.network.version and address in self.network
 
     def has(self, name: str) -> bool:
@@ -100,6 +103,12 @@ class Members:
         elif not idle and timer is not None:
             timer.cancel()
             self._gone[link.name] = None
+
+    def discard(self, name: str) -> None:
+        """Remember a neighbour no more, without telling."""
+        timer = self._gone.pop(name, None)
+        if timer is not None:
+            timer.cancel()
 
     def close(self) -> None:
         """Forget everybody, without telling."""
