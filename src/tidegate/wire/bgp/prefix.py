@@ -6,6 +6,7 @@ Answers for: RFC 4271 section 4.3 (withdrawn routes, NLRI), RFC 4760 section 5, 
 from __future__ import annotations
 
 import ipaddress
+from typing import Final
 
 import msgspec
 
@@ -14,6 +15,7 @@ from tidegate.wire.bgp.constants import Afi
 from tidegate.wire.cursor import Reader
 
 __all__ = [
+    "BITS",
     "Prefix",
     "address_text",
     "decode_prefix",
@@ -23,7 +25,7 @@ __all__ = [
     "parse_prefix",
 ]
 
-BITS = {Afi.IPV4: 32, Afi.IPV6: 128}
+BITS: Final = {Afi.IPV4: 32, Afi.IPV6: 128}
 
 
 class Prefix(msgspec.Struct, frozen=True, order=True):

@@ -29,7 +29,7 @@ from tidegate.wire.bgp.constants import Family
 from tidegate.wire.bgp.open import Negotiated
 from tidegate.wire.bgp.update import Update, decode_update
 
-__all__ = ["KERNELS", "Cut", "UpdateRun", "scan_run", "scan_updates"]
+__all__ = ["KERNELS", "Cut", "Scan", "UpdateRun", "scan_run", "scan_updates"]
 
 _MOST: Final = 1024  # UPDATEs in one run
 
