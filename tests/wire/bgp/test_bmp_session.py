@@ -172,6 +172,27 @@ def test_a_loc_rib_with_path_identifiers_says_so_in_either_direction() -> None:
     assert destinations(effects) == ["10.0.0.0/8"]
 
 
+def test_a_loc_rib_without_peer_up_is_taken_for_up() -> None:
+    session = BmpSession()
+    said, up, *effects = feed(session, m.monitoring(TEN, m.LOC_RIB), m.monitoring(TEN, m.LOC_RIB))
+    assert isinstance(said, Said)
+    assert up == PeerUp(m.LOC_RIB.key, 65001)
+    assert destinations(effects) == ["10.0.0.0/8", "10.0.0.0/8"]
+    assert only(session).up
+
+
+def test_the_own_as_that_frr_puts_in_front_is_taken_off() -> None:
+    path = "40020a 0202 0000fde9 0000fdea"
+    for descr, asns in (("FRRouting 8.4.4", (65002,)), ("SomeOS", (65001, 65002))):
+        session = BmpSession()
+        *_, effect = feed(
+            session, m.initiation("edge", descr), m.peer_up(), m.monitoring(m.update(ORIGIN, path, HOP, nlri="08 0a"))
+        )
+        (update,) = updates(effect)
+        assert update.attributes.as_path is not None
+        assert update.attributes.as_path[0].asns == asns
+
+
 def test_local_preference_is_kept_where_policy_may_have_set_it() -> None:
     session = established()
     preferred = m.update(ORIGIN, PATH, HOP, "400504 000000c8", nlri="08 0a")

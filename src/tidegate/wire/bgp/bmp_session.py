@@ -18,9 +18,10 @@ from typing import Any, Final
 import msgspec
 
 from tidegate.errors import DecodeError, SessionReset
-from tidegate.units import Seconds
+from tidegate.units import Asn, Seconds
 from tidegate.wire.bgp import bmp
 from tidegate.wire.bgp.bmp import PeerHeader, PeerKey, PeerType, View
+from tidegate.wire.bgp.bmp_quirks import prepends_own_as, without_as
 from tidegate.wire.bgp.constants import Family
 from tidegate.wire.bgp.feed import Fed, feed, heard
 from tidegate.wire.bgp.open import Negotiated, Open, decode_open
@@ -48,6 +49,7 @@ __all__ = [
 _REASONS: Final = 64  # different ones that are counted by name
 _OTHER: Final = "other"
 _BAD: Final = "unreadable UPDATE"
+_INBOUND: Final = frozenset({View.PRE_POLICY, View.POST_POLICY})
 _TYPES: Final[frozenset[int]] = frozenset(PeerType)
 _NAMES: Final[Mapping[int, str]] = MappingProxyType({kind: kind.name.lower().replace("_", "-") for kind in bmp.BmpType})
 
@@ -308,6 +310,8 @@ class BmpSession:
             if message is None or record is None:
                 return
             self._messages[_NAMES.get(message.type, _OTHER)] += 1
+            if isinstance(record, bmp.RouteMonitoring):
+                yield from self._maybe_assume(record.header, now)
             if isinstance(record, bmp.RouteMonitoring) and record.header.key in self._peers:
                 together.append(record)
             else:
@@ -366,6 +370,17 @@ class BmpSession:
             yield Said(f"{key}: {peer.reason}")
         yield PeerUp(key, record.header.asn)
 
+    def _maybe_assume(self, header: PeerHeader, now: Seconds) -> Iterator[BmpEffect]:
+        """Take a Loc-RIB for up of which only routes are told, as GoBGP 3 does; it then has no path identifiers."""
+        if header.key.type != PeerType.LOC_RIB or header.key in self._peers or not self._make_room():
+            return
+        peer = self._peers[header.key] = _Peer(header, now)
+        peer.up = True
+        made_up = Open(Asn(header.asn), 0, header.router_id)
+        peer.opens = made_up, made_up
+        yield Said(f"{header.key}: the router tells its routes without Peer Up; they are read without path identifiers")
+        yield PeerUp(header.key, header.asn)
+
     def _make_room(self) -> bool:
         """Forget a peer that is down where the list is full; tell whether there is room."""
         if len(self._peers) < self.config.max_peers:
@@ -394,9 +409,18 @@ class BmpSession:
             self._ignored["routes of another view" if peer.up else "routes of a peer that is down"] += len(records)
             return
         self._busy[header.key] = peer
-        for found in feed(rib, [record.update for record in records], agreed):
+        for found in feed(rib, self._messages_of(peer, records), agreed):
             yield from self._fed(peer, view, found)
         yield from self.work(now)
+
+    def _messages_of(self, peer: _Peer, records: list[bmp.RouteMonitoring]) -> list[bytes]:
+        """Return the UPDATEs, put right where the router is known to write them otherwise than it heard them."""
+        messages = [record.update for record in records]
+        if peer.opens is None or not prepends_own_as(self._descr) or records[0].header.view not in _INBOUND:
+            return messages
+        own, other = (each.asn for each in peer.opens)
+        width = 2 if records[0].header.two_octet_as else 4
+        return messages if own == other else [without_as(each, own, width=width) for each in messages]
 
     def _fed(self, peer: _Peer, view: View, found: Fed) -> Iterator[BmpEffect]:
         key = peer.header.key
