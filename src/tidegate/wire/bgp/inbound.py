@@ -34,7 +34,7 @@ class Inbound:
         self.rib_in = RibIn(lock=lock)
         self.end_of_rib: dict[Family, Seconds] = {}  # when it came, in the session that is up
         self._stale_s = stale_s
-        self._negotiated: Negotiated | None = None
+        self.negotiated: Negotiated | None = None  # of the session that is up, as far as its effects are dealt with
         self._identity: tuple[Asn, int] | None = None
         self._stale: dict[Family, Seconds] = {}  # kept over a restart, at most until then
         self._refreshed: dict[Family, Seconds] = {}  # a refresh has begun; it ends at the latest then
@@ -48,7 +48,7 @@ class Inbound:
     def up(self, negotiated: Negotiated, now: Seconds) -> list[News]:
         """Hear that a session is up: what the peer did not keep over its restart is removed."""
         news = self._identify(negotiated)
-        self._negotiated = negotiated
+        self.negotiated = negotiated
         self.end_of_rib.clear()
         restart = negotiated.graceful_restart
         kept = negotiated.families & frozenset(restart.kept) if restart is not None else frozenset()
@@ -59,7 +59,7 @@ class Inbound:
 
     def down(self, down: Down, now: Seconds) -> list[News]:
         """Hear that the session is over: its routes are kept for a while where both sides agreed to, or removed."""
-        negotiated, self._negotiated = self._negotiated, None
+        negotiated, self.negotiated = self.negotiated, None
         self._refreshed.clear()
         self.end_of_rib.clear()
         news = self._settle_now(finish=True)
@@ -82,7 +82,7 @@ class Inbound:
 
     def forget(self) -> list[News]:
         """Remove everything: the peer is not to be helped over a restart."""
-        self._negotiated = None
+        self.negotiated = None
         self._identity = None
         self.end_of_rib.clear()
         return self._clear(Family, _STOPPED)
@@ -115,10 +115,10 @@ class Inbound:
     def refresh(self, refresh: RouteRefresh, now: Seconds) -> list[News]:
         """Take the begin or the end of a refresh (RFC 7313 section 4)."""
         family = refresh.family
-        if family is None or self._negotiated is None:
+        if family is None or self.negotiated is None:
             return []
         if refresh.subtype == RefreshSubtype.BEGIN:
-            if self._negotiated.graceful_restart is not None and family not in self.end_of_rib:
+            if self.negotiated.graceful_restart is not None and family not in self.end_of_rib:
                 text = f"a refresh of {family.label} began before End-of-RIB and is ignored"
                 return [Notice(NoticeKind.REFRESH, text)]
             news = self._settle_now(finish=True)
@@ -131,9 +131,7 @@ class Inbound:
 
     def tick(self, now: Seconds) -> list[News]:
         """Remove what has been stale for too long."""
-        why = (
-            "the peer did not come back in time" if self._negotiated is None else "the peer sent no End-of-RIB in time"
-        )
+        why = "the peer did not come back in time" if self.negotiated is None else "the peer sent no End-of-RIB in time"
         for table, reason in ((self._stale, why), (self._refreshed, "a refresh of the peer did not end in time")):
             due = [family for family, when in table.items() if when <= now]
             for family in due:
