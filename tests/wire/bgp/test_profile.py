@@ -10,6 +10,7 @@ from msgspec import structs
 
 from bgp_cases import EXTERNAL, rules, unicast_routes, vectors
 from tidegate.errors import EncodeError, Inexpressible
+from tidegate.units import Seconds
 from tidegate.wire.bgp.communities import RedirectForm, RtRedirect, TrafficMarking, TrafficRateBytes
 from tidegate.wire.bgp.constants import Afi
 from tidegate.wire.bgp.flowspec import (
@@ -26,6 +27,7 @@ from tidegate.wire.bgp.flowspec import (
     PrefixComponent,
     decode_rule,
 )
+from tidegate.wire.bgp.peer import Peer, PeerConfig, Way
 from tidegate.wire.bgp.prefix import Prefix, parse_prefix
 from tidegate.wire.bgp.profile import PROFILES, RFC8955, SAFE, Profile, adapt, value_ranges
 from tidegate.wire.bgp.routes import FlowRoute, UnicastRoute, route_key
@@ -301,3 +303,11 @@ def test_the_rfc_profile_sends_the_vectors_as_they_are(case: dict[str, Any]) -> 
     route = FlowRoute(decode_rule(Reader(bytes.fromhex(case["nlri"])), Afi(case["afi"])), DROP)
     ((key, part),) = adapt(route, PROFILES["rfc8955"]).items()
     assert (key.nlri.hex(), part) == (case["nlri"], route)
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES.keys())
+def test_a_speaker_reads_rules_in_the_form_of_the_profile(profile: Profile) -> None:
+    config = PeerConfig("192.0.2.1", 65001, "192.0.2.2", passive=True, profile=profile)
+    peer = Peer(config, jitter=lambda: 0.5)
+    peer.connected(Way.IN, Seconds(0.0))
+    assert peer.sessions[Way.IN].config.flow_offsets is profile.ipv6_offset_form
