@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 
 import pytest
@@ -29,6 +29,7 @@ __all__ = [
     "Raw",
     "Seen",
     "announcement",
+    "announcements",
     "dial",
     "greeting",
     "need_address",
@@ -99,11 +100,23 @@ def announcement(number: int) -> bytes:
     return encode_announce(route, route_key(route), NEGOTIATED)
 
 
+def announcements(numbers: Iterable[int]) -> bytes:
+    """Return UPDATEs that announce such routes, hundreds in each."""
+    attributes = bytes.fromhex("4001010040020602010000fdea4003047f000002")
+    head = bytes(2) + len(attributes).to_bytes(2, "big") + attributes
+    return b"".join(frame(MessageType.UPDATE, head + block) for block in _blocks(numbers))
+
+
+def _blocks(numbers: Iterable[int]) -> Iterator[bytes]:
+    prefixes = [b"\x20" + (0x0B000000 + number).to_bytes(4, "big") for number in numbers]
+    return (b"".join(prefixes[start : start + 800]) for start in range(0, len(prefixes), 800))
+
+
 def withdrawals(numbers: Iterable[int]) -> bytes:
     """Return UPDATEs that withdraw such routes, hundreds in each."""
-    prefixes = [b"\x20" + (0x0B000000 + number).to_bytes(4, "big") for number in numbers]
-    blocks = (b"".join(prefixes[start : start + 800]) for start in range(0, len(prefixes), 800))
-    return b"".join(frame(MessageType.UPDATE, len(block).to_bytes(2, "big") + block + bytes(2)) for block in blocks)
+    return b"".join(
+        frame(MessageType.UPDATE, len(block).to_bytes(2, "big") + block + bytes(2)) for block in _blocks(numbers)
+    )
 
 
 class Seen:

@@ -8,12 +8,15 @@ import socket
 import tracemalloc
 from collections.abc import Iterator
 
+import pytest
+
 from bgp_raw import (
     GREETING,
     KEEPALIVE,
     Raw,
     Seen,
     announcement,
+    announcements,
     dial,
     greeting,
     passive_speaker,
@@ -216,5 +219,50 @@ def test_a_peer_that_floods_does_not_keep_another_from_being_told() -> None:
             loud.writer.transport.abort()
             await loud.close()
             await quiet.close()
+
+    run(test)
+
+
+def test_routes_of_one_that_does_not_come_back_are_removed() -> None:
+    async def test() -> None:
+        seen = Seen()
+        async with passive_speaker(seen) as speaker:
+            raw = await dial(speaker)
+            raw.writer.write(greeting(restart_s=1) + KEEPALIVE)
+            raw.announce(5000)
+            await until(lambda: speaker.neighbors()[0].prefixes["ipv4-unicast"] == 5000)
+            raw.writer.transport.abort()
+            await seen.down.get()
+            await until(lambda: speaker.neighbors()[0].stale == {"ipv4-unicast": 5000})
+            await until(lambda: speaker.neighbors()[0].prefixes["ipv4-unicast"] == 0)
+            assert any("5000 routes of ipv4-unicast" in text for _, text in seen.changed)
+            await raw.close()
+
+    run(test)
+
+
+def test_one_that_fills_whole_messages_waits_while_its_routes_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tidegate.data.route_table._WORK", 50)  # as if this machine were slow
+
+    async def test() -> None:
+        paused = 0
+
+        async with passive_speaker() as speaker:
+            raw = await dial(speaker)
+            raw.writer.write(GREETING + KEEPALIVE)
+            octets = announcements(range(20_000))
+            feeding = asyncio.create_task(flood(raw, octets))
+            link = speaker._links["127.0.0.1"]
+
+            def is_there() -> bool:
+                nonlocal paused
+                paused += any(not one.transport.is_reading() for one in link._connections.values())
+                return speaker.neighbors()[0].prefixes["ipv4-unicast"] == 20_000
+
+            await until(is_there)
+            assert paused > 100
+            await feeding
+            assert speaker.neighbors()[0].state == "established"
+            await raw.close()
 
     run(test)

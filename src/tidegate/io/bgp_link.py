@@ -145,21 +145,16 @@ class Link:
         """Hear octets."""
         self.octets_in += len(data)
         self.do(self.peer.receive(connection.way, data, now()))
-        if self.peer.rib_in.busy and not self._working:
-            self._working = True
-            asyncio.get_running_loop().call_soon(self._work)
         if self._working and self.has(connection):
             connection.transport.pause_reading()
 
     def _work(self) -> None:
-        """Do a piece of what was received, and let the peer go on once that is done."""
+        """Do a piece of what was received or is to be removed, and let the peer go on once that is done."""
+        self._working = False
         self.do(self.peer.work(now()))
-        self._working = self.peer.rib_in.busy
-        if self._working:
-            asyncio.get_running_loop().call_soon(self._work)
-            return
-        for connection in self._connections.values():
-            connection.transport.resume_reading()
+        if not self._working:
+            for connection in self._connections.values():
+                connection.transport.resume_reading()
 
     def lost(self, connection: Connection, reason: str) -> None:
         """Hear that a connection is gone; one that was closed from here does not count any more."""
@@ -186,7 +181,7 @@ class Link:
         return self._connections.get(connection.way) is connection
 
     def do(self, effects: list[PeerEffect]) -> None:
-        """Do what the peer wants done, then see to its timer and to what is unsaid."""
+        """Do what the peer wants done, then see to its timer, to what is unsaid and to what is left of its routes."""
         for each in effects:
             self._do_one(each)
         if self._timer is not None:
@@ -196,6 +191,9 @@ class Link:
         self._timer = None if deadline is None else loop.call_at(deadline, self._tick)
         self._note_quiet()
         self.pump_soon()
+        if self.peer.rib_in.busy and not self._working:
+            self._working = True
+            loop.call_soon(self._work)
 
     def settle(self) -> None:
         """Say whether nothing is open and nothing timed."""
