@@ -24,7 +24,7 @@ GOLDEN = [
         True,
         (
             "maximum number of prefixes reached (6/1): ipv4-unicast, at most 1000 - the peer announced more "
-            "routes than max_prefixes: look at what it announces, or raise the limit"
+            "than max_prefixes or max_flow_rules: see what it announces, or raise the limit"
         ),
     ),
     (

@@ -428,6 +428,7 @@ def test_garbage_or_a_close_at_every_stage_is_survived(stage: bytes, way: Way, e
         ({"max_routes": 0}, "max_routes"),
         ({"stale_s": 0}, "stale_s"),
         ({"max_prefixes": 1 << 32}, "max_prefixes"),
+        ({"max_flow_rules": -1}, "max_flow_rules"),
         ({"max_prefixes_warn_percent": 101}, "max_prefixes_warn_percent"),
         ({"max_prefixes_restart_s": -1.0}, "max_prefixes_restart_s"),
         ({"md5_key": "x" * 81}, "md5_key"),
@@ -506,7 +507,7 @@ def rules(hosts: range) -> bytes:
 
 
 def test_what_comes_in_one_piece_with_one_route_too_many_is_not_taken() -> None:
-    one = up(structs.replace(LOW, max_prefixes=5))
+    one = up(structs.replace(LOW, max_flow_rules=5))
     effects = [each.effect for each in one.receive(Way.OUT, rules(range(50)), ZERO)]
     assert len([effect for effect in effects if isinstance(effect, Routes)]) == 6
     (told,) = [effect for effect in effects if isinstance(effect, Notified)]

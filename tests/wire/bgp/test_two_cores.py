@@ -315,7 +315,7 @@ def test_a_cut_cable_is_noticed_by_the_hold_timer(restart_s: int) -> None:
 
 
 def test_too_many_prefixes_end_the_session() -> None:
-    cores = up(other=high(passive=True, max_prefixes=10), routes=0)
+    cores = up(other=high(passive=True, max_flow_rules=10), routes=0)
     for host in range(7):
         cores.peers[0].rib.announce(rule(host))
     cores.run()
@@ -342,7 +342,7 @@ def test_too_many_prefixes_end_the_session() -> None:
 
 
 def test_a_peer_that_was_shut_out_may_come_back_after_a_while() -> None:
-    cores = up(other=high(max_prefixes=10, max_prefixes_restart_s=300), routes=0)
+    cores = up(other=high(max_flow_rules=10, max_prefixes_restart_s=300), routes=0)
     for host in range(20):
         cores.peers[0].rib.announce(rule(host))
     cores.run()
@@ -356,7 +356,7 @@ def test_a_peer_that_was_shut_out_may_come_back_after_a_while() -> None:
 
 
 def test_zero_is_no_limit() -> None:
-    cores = up(other=high(passive=True, max_prefixes=0), routes=100)
+    cores = up(other=high(passive=True, max_prefixes=0, max_flow_rules=0), routes=100)
     settled(cores, 1.0)
 
 

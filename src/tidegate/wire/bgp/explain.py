@@ -79,7 +79,7 @@ ADVICE: Final[Mapping[tuple[int, int], tuple[str, str]]] = MappingProxyType(
         ),
         (6, 1): (
             "the peer takes fewer routes than it was sent: raise its limit for us, or announce fewer",
-            "the peer announced more routes than max_prefixes: look at what it announces, or raise the limit",
+            "the peer announced more than max_prefixes or max_flow_rules: see what it announces, or raise the limit",
         ),
         (6, 2): ("the session was shut down at the peer: ask there", "this side was stopped"),
         (6, 3): (

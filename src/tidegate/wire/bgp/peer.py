@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from tidegate.units import Asn, Seconds
 from tidegate.wire.bgp.backoff import Backoff
-from tidegate.wire.bgp.constants import Cease, Family, RefreshSubtype
+from tidegate.wire.bgp.constants import Cease, Family, RefreshSubtype, Safi
 from tidegate.wire.bgp.inbound import Inbound
 from tidegate.wire.bgp.message import (
     Notification,
@@ -93,7 +93,9 @@ class Peer:
         self._restart_until: Seconds | None = None
         self._shut = ""
         self._problems: Counter[str] = Counter()
-        self._limits = PrefixLimits(config.max_prefixes, warn_percent=config.max_prefixes_warn_percent)
+        most = {False: config.max_prefixes, True: config.max_flow_rules}
+        limits = {family: most[family.safi is Safi.FLOWSPEC] for family in Family}
+        self._limits = PrefixLimits(limits, warn_percent=config.max_prefixes_warn_percent)
         self._suspects = Suspects()
 
     @property
@@ -287,7 +289,7 @@ class Peer:
                     self.rib_in.work()
                     done += self._limit((group.family for group in update.announced), now)
                 case Refresh(refresh=refresh):
-                    done += _news(way, self._refresh(way, refresh, now))
+                    done += _news(way, self._refresh(refresh, now))
                 case _:
                     pass  # the shell's affair
         return done
@@ -308,11 +310,9 @@ class Peer:
         self.rib.begin(negotiated.families)
         return _news(way, self.inbound.up(negotiated, now))
 
-    def _refresh(self, way: Way, refresh: RouteRefresh, now: Seconds) -> list[News]:
-        negotiated = self.sessions[way].negotiated
-        if negotiated is None:
-            return []  # the same octets have ended the session
-        if refresh.family not in negotiated.families:
+    def _refresh(self, refresh: RouteRefresh, now: Seconds) -> list[News]:
+        negotiated = self.inbound.negotiated  # not the session's: the same octets may have ended that
+        if negotiated is None or refresh.family not in negotiated.families:
             self._count(("ROUTE-REFRESH of a family that was not negotiated",))
             return []
         subtype = refresh.subtype if negotiated.enhanced_refresh else RefreshSubtype.REQUEST  # reserved in RFC 2918
@@ -334,7 +334,7 @@ class Peer:
         if family is None:
             return _news(way, self._limits.warnings(chosen, self.rib_in.count))
         session = self.sessions[way]
-        most = self._limits.most
+        most = self._limits.most[family]
         again = (
             f"for {self.config.max_prefixes_restart_s:.0f} s" if self.config.max_prefixes_restart_s else "until started"
         )

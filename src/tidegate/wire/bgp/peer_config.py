@@ -39,7 +39,8 @@ class PeerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     add_path: bool = False  # take several paths a prefix, of unicast
     extended_next_hop: bool = True  # take IPv4 routes over IPv6 next hops (RFC 8950)
     enhanced_refresh: bool = True  # RFC 7313
-    max_prefixes: int = 2_000_000  # each family; 0: any number
+    max_prefixes: int = 2_000_000  # to be received, each unicast family; 0: any number
+    max_flow_rules: int = 20_000  # the same of FlowSpec, whose rules take a hundred times the memory of a route
     max_prefixes_warn_percent: int = 80
     max_prefixes_restart_s: float = 0  # 0: stay down until started again by hand
     profile: Profile = SAFE
@@ -68,6 +69,7 @@ def check_peer(config: PeerConfig) -> None:
         ("graceful_restart_s", config.graceful_restart_s, 0, 4095),
         ("stale_s", config.stale_s, 1, 86_400),
         ("max_prefixes", config.max_prefixes, 0, (1 << 32) - 1),
+        ("max_flow_rules", config.max_flow_rules, 0, (1 << 32) - 1),
         ("max_prefixes_warn_percent", config.max_prefixes_warn_percent, 1, 100),
         ("max_prefixes_restart_s", config.max_prefixes_restart_s, 0, 86_400),
         ("max_routes", config.max_routes, 1, 10_000_000),
