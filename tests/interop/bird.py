@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Sequence
 
-from interop.daemons import Setup
+from interop.daemons import Setup, is_running
 from interop.lab import OURS, THEIR_AS, THEIRS, Lab
 from tidegate.wire.bgp.constants import Afi
 from tidegate.wire.bgp.prefix import address_text
@@ -26,7 +26,7 @@ class Bird:
         self._statics = lab.folder / "bird-statics.conf"
         self._routes: Sequence[UnicastRoute] = ()
         self._rules: Sequence[str] = ()
-        self._is_running = False
+        self._process: subprocess.Popen[bytes] | None = None
         self._write()
         self._config.write_text(
             f"""
@@ -50,7 +50,7 @@ include "{self._statics}";
         pid = str(self._lab.folder / "bird.pid")
         flags = ["-R"] if recovering else []
         process = self._lab.spawn("bird", "-f", "-c", str(self._config), "-s", self._socket, "-P", pid, *flags)
-        self._is_running = True
+        self._process = process
         return process
 
     def flow4(self) -> str:
@@ -75,6 +75,13 @@ include "{self._statics}";
         printed = self.ask("reload in all")
         assert "reloading" in printed, printed
 
+    def shut(self, reason: str) -> None:
+        printed = self.ask(f'disable ctl4 "{reason}"')
+        assert "disabled" in printed, printed
+
+    def last_error(self) -> str:
+        return self.ask("show protocols all ctl4")
+
     def ask(self, command: str) -> str:
         return self._lab.run("birdc", "-s", self._socket, command)
 
@@ -90,7 +97,7 @@ include "{self._statics}";
             + _static("rules4", "flow4 { table flowtab4; };", rules["flow4"])
             + _static("rules6", "flow6 { table flowtab6; };", rules["flow6"])
         )
-        if self._is_running:
+        if is_running(self._process):
             printed = self.ask("configure")
             assert "Reconfigured" in printed or "Reconfiguration in progress" in printed, printed
 

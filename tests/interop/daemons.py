@@ -66,6 +66,14 @@ class Daemon(Protocol):
         """Have it ask us for all our routes again."""
         ...
 
+    def shut(self, reason: str) -> None:
+        """Shut the session over IPv4 down, and tell us why."""
+        ...
+
+    def last_error(self) -> str:
+        """Return the status or log that tells why the session over IPv4 ended."""
+        ...
+
 
 class FlowDaemon(Daemon, Protocol):
     """A daemon that has FlowSpec rules of its own."""
@@ -73,6 +81,11 @@ class FlowDaemon(Daemon, Protocol):
     def announce_rules(self, rules: Sequence[str]) -> None:
         """Announce these rules, in the daemon's own words, and no others."""
         ...
+
+
+def is_running(process: subprocess.Popen[bytes] | None) -> bool:
+    """Tell whether a daemon was started and has not been killed."""
+    return process is not None and process.poll() is None
 
 
 def community_text(value: int) -> str:

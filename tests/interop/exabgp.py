@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from interop.daemons import Setup, community_text, large_text
+from interop.daemons import Setup, community_text, is_running, large_text
 from interop.lab import OURS, THEIR_AS, THEIRS, Lab
 from tidegate.wire.bgp.prefix import address_text
 from tidegate.wire.bgp.routes import UnicastRoute
@@ -40,7 +40,7 @@ class ExaBgp:
         self._fifo = lab.folder / "exabgp.fifo"
         self._heard = lab.folder / "exabgp.heard"
         self._told: dict[str, list[str]] = {"route": [], "flow": []}
-        self._is_running = False
+        self._process: subprocess.Popen[bytes] | None = None
         self._said: int | None = None
         lab.at_end(self._hush)
         self._config.write_text(
@@ -65,7 +65,7 @@ process heard {{
         self._said = os.open(self._fifo, os.O_RDWR)  # held open, or the reader would end
         settings = [f"{name}={value}" for name, value in _SETTINGS.items()]
         process = self._lab.spawn("env", *settings, _PROGRAM, "server", str(self._config), log="exabgp")
-        self._is_running = True
+        self._process = process
         for lines in self._told.values():
             self._command(*(f"announce {line}" for line in lines))
         return process
@@ -91,9 +91,17 @@ process heard {{
         families = ("ipv4 unicast", "ipv6 unicast", "ipv4 flow", "ipv6 flow")
         self._command(*(f"announce route-refresh {family}" for family in families))
 
+    def shut(self, reason: str) -> None:
+        """Shut the session down; ExaBGP has words of its own and takes no others."""
+        assert reason == "Administrative Shutdown"
+        self._command(f"neighbor {OURS[4]} teardown 2")
+
+    def last_error(self) -> str:
+        return self._heard.read_text()
+
     def _replace(self, kind: str, lines: list[str]) -> None:
         gone, self._told[kind] = self._told[kind], lines
-        if self._is_running:
+        if is_running(self._process):
             self._command(*(f"withdraw {line}" for line in gone), *(f"announce {line}" for line in lines))
 
     def _command(self, *commands: str) -> None:

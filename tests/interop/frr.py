@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
-from interop.daemons import Setup, community_text, large_text
+from interop.daemons import Setup, community_text, is_running, large_text
 from interop.lab import OURS, THEIR_AS, THEIRS, Lab
 from tidegate.wire.bgp.constants import Afi
 from tidegate.wire.bgp.prefix import address_text
@@ -28,7 +28,7 @@ class Frr:
         self._config = lab.folder / "frr.conf"
         self._setup = setup
         self._routes: Sequence[UnicastRoute] = ()
-        self._is_running = False
+        self._process: subprocess.Popen[bytes] | None = None
         self._write()
 
     def start(self, *, recovering: bool = False) -> subprocess.Popen[bytes]:  # noqa: ARG002 - it finds that out itself
@@ -39,7 +39,7 @@ class Frr:
             "--vty_socket", str(self._run), "-p", "179", "-l", THEIRS[4], "-l", THEIRS[6], "-A", THEIRS[4], "-P", "0",
             "--log", "stdout",
         )  # fmt: skip
-        self._is_running = True
+        self._process = process
         return process
 
     def flow4(self) -> str:
@@ -54,7 +54,7 @@ class Frr:
     def announce(self, routes: Sequence[UnicastRoute]) -> None:
         gone, self._routes = self._routes, routes
         self._write()
-        if self._is_running:
+        if is_running(self._process):
             commands = ["configure terminal", f"router bgp {THEIR_AS}"]
             for route in gone:
                 commands += [f"address-family {_family(route)}", f"no network {route.prefix}", "exit-address-family"]
@@ -72,6 +72,14 @@ class Frr:
         printed = self.ask(*(f"clear bgp {family} * soft in" for family in _FAMILIES))
         assert not printed, printed
 
+    def shut(self, reason: str) -> None:
+        neighbor = f"neighbor {OURS[4]} shutdown message {reason}"
+        printed = self.ask("configure terminal", f"router bgp {THEIR_AS}", neighbor)
+        assert not printed, printed
+
+    def last_error(self) -> str:
+        return self.ask(f"show bgp neighbors {OURS[4]}")
+
     def ask(self, *commands: str) -> str:
         options = [word for command in commands for word in ("-c", command)]
         return self._lab.run("vtysh", "--vty_socket", str(self._run), "-d", "bgpd", *options)
@@ -88,7 +96,11 @@ class Frr:
             + "\n exit-address-family\n"
             for name in _FAMILIES
         )
-        restart = f" bgp graceful-restart\n bgp graceful-restart restart-time {self._setup.restart_s}\n"
+        restart = f"""
+ bgp graceful-restart
+ bgp graceful-restart restart-time {self._setup.restart_s}
+ bgp graceful-restart preserve-fw-state
+"""
         self._config.write_text(
             f"""
 frr defaults traditional

@@ -8,7 +8,7 @@ import struct
 import subprocess
 from collections.abc import Sequence
 
-from interop.daemons import Setup, community_text, large_text
+from interop.daemons import Setup, community_text, is_running, large_text
 from interop.lab import OURS, THEIR_AS, THEIRS, Lab, wait_for
 from tidegate.wire.bgp.constants import Afi
 from tidegate.wire.bgp.prefix import address_text, encode_prefix
@@ -27,8 +27,8 @@ class GoBgp:
         self._lab = lab
         self._setup = setup
         self._config = lab.folder / "gobgpd.toml"
-        self._pending: list[str] = []
-        self._is_running = False
+        self._told: dict[tuple[str, ...], Sequence[str]] = {}  # by families
+        self._process: subprocess.Popen[bytes] | None = None
         self._config.write_text(
             f"""
 [global.config]
@@ -43,12 +43,11 @@ local-address-list = ["{THEIRS[4]}", "{THEIRS[6]}"]
     def start(self, *, recovering: bool = False) -> subprocess.Popen[bytes]:
         flags = ["-r"] if recovering else []
         process = self._lab.spawn("gobgpd", "-f", str(self._config), "--api-hosts", f"{THEIRS[4]}:50051", *flags)
-        self._is_running = True
-        pending, self._pending = self._pending, []
-        if pending:
+        self._process = process
+        if any(self._told.values()):
             wait_for(lambda: self.ask("neighbor").startswith("Peer"), "GoBGP's commands")
-            for command in pending:
-                self._command(command)
+            for commands in self._told.values():
+                self._run(commands)
         return process
 
     def flow4(self) -> str:
@@ -67,31 +66,37 @@ local-address-list = ["{THEIRS[4]}", "{THEIRS[6]}"]
             dump = self._lab.folder / "table.mrt"
             dump.write_bytes(2 * table_dump(routes))  # GoBGP's command ends before the last ones have been passed on
             commands = [f"mrt inject global {dump}"]
-        self._replace(["ipv4", "ipv6"], commands)
+        self._replace(("ipv4", "ipv6"), commands)
 
     def announce_rules(self, rules: Sequence[str]) -> None:
         """Announce rules: `ipv4-flowspec match … then …`."""
         commands = [f"global rib add -a {family} {text}" for family, _, text in (rule.partition(" ") for rule in rules)]
-        self._replace(["ipv4-flowspec", "ipv6-flowspec"], commands)
+        self._replace(("ipv4-flowspec", "ipv6-flowspec"), commands)
 
     def ask_again(self) -> None:
         for version in self._setup.ours:
             printed = self.ask(f"neighbor {OURS[version]} softresetin")
             assert not printed, printed
 
+    def shut(self, reason: str) -> None:
+        self.ask(f'neighbor {OURS[4]} shutdown --reason "{reason}"')
+
+    def last_error(self) -> str:
+        return self._lab.printed("gobgpd")
+
     def ask(self, command: str) -> str:
         return self._lab.run("gobgp", "-u", THEIRS[4], *shlex.split(command))
 
-    def _replace(self, families: Sequence[str], commands: Sequence[str]) -> None:
-        for command in (*(f"global rib del all -a {family}" for family in families), *commands):
-            self._command(command)
+    def _replace(self, families: tuple[str, ...], commands: Sequence[str]) -> None:
+        self._told[families] = commands
+        if is_running(self._process):
+            self._run([f"global rib del all -a {family}" for family in families])
+            self._run(commands)
 
-    def _command(self, command: str) -> None:
-        if not self._is_running:
-            self._pending.append(command)
-            return
-        printed = self.ask(command)
-        assert not printed, printed
+    def _run(self, commands: Sequence[str]) -> None:
+        for command in commands:
+            printed = self.ask(command)
+            assert not printed, printed
 
     def _rib(self, family: str) -> str:
         printed = self.ask(f"global rib -a {family} -j")

@@ -17,16 +17,17 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import pytest
 
 from interop.heard import Heard, held
-from tidegate.io.bgp import Hooks, NeighborStatus, PeerConfig, Speaker
+from tidegate.io.bgp import Hooks, NeighborStatus, PeerConfig, PeerRange, Speaker
 from tidegate.wire.bgp.routes import Route, RouteKey
 
 T = TypeVar("T")
@@ -148,7 +149,7 @@ def open_lab() -> Iterator[Lab]:
 class SpeakerThread:
     """A speaker on a loop of its own, in a thread that has moved into the lab's namespace."""
 
-    def __init__(self, lab: Lab, peers: Sequence[PeerConfig], *, port: int | None) -> None:
+    def __init__(self, lab: Lab, peers: Sequence[PeerConfig | PeerRange], *, port: int | None) -> None:
         self._lab = lab
         self.heard = Heard()
         self.sent: Counter[RouteKey] = Counter()
@@ -193,8 +194,11 @@ class SpeakerThread:
 
     def neighbor(self, peer: str | None = None) -> NeighborStatus:
         """Return how a peer stands, or the first one."""
-        statuses = self.call(Speaker.neighbors)
-        return next(status for status in statuses if peer in {None, status.address})
+        return next(status for status in self.neighbors() if peer in {None, status.address})
+
+    def neighbors(self) -> list[NeighborStatus]:
+        """Return how all peers stand."""
+        return self.call(Speaker.neighbors)
 
     def held(self, peer: str) -> set[Route]:
         """Return what the table of a peer holds."""
@@ -211,6 +215,10 @@ class SpeakerThread:
             return function(self._speaker)
 
         return asyncio.run_coroutine_threadsafe(call(), self._loop).result(10)
+
+    def begin(self, function: Callable[[Speaker], Coroutine[Any, Any, T]]) -> Future[T]:
+        """Begin something that takes a while, on the speaker's loop."""
+        return asyncio.run_coroutine_threadsafe(function(self._speaker), self._loop)
 
     def _main(self) -> None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Sequence
 
-from interop.daemons import Setup, community_text, large_text
+from interop.daemons import Setup, community_text, is_running, large_text
 from interop.lab import OURS, THEIR_AS, THEIRS, Lab
 from tidegate.wire.bgp.prefix import address_text
 from tidegate.wire.bgp.routes import UnicastRoute
@@ -21,7 +21,7 @@ class OpenBgpd:
         self._config = lab.folder / "openbgpd.conf"
         self._socket = lab.folder / "openbgpd.sock"
         self._setup = setup
-        self._is_running = False
+        self._process: subprocess.Popen[bytes] | None = None
         self._routes: Sequence[UnicastRoute] = ()
         self._write()
 
@@ -29,7 +29,7 @@ class OpenBgpd:
         self._socket.unlink(missing_ok=True)
         commands = f"mount -t tmpfs run /run && mkdir /run/openbgpd && exec /usr/sbin/bgpd -dv -f {self._config}"
         process = self._lab.spawn("sh", "-c", commands, log="openbgpd")
-        self._is_running = True
+        self._process = process
         return process
 
     def flow4(self) -> str:
@@ -44,7 +44,7 @@ class OpenBgpd:
     def announce(self, routes: Sequence[UnicastRoute]) -> None:
         self._routes = routes
         self._write()
-        if self._is_running:
+        if is_running(self._process):
             printed = self.ask("reload")
             assert "reload request sent" in printed, printed
 
@@ -52,6 +52,13 @@ class OpenBgpd:
         for version in self._setup.ours:
             printed = self.ask("neighbor", OURS[version], "refresh")
             assert "request processed" in printed, printed
+
+    def shut(self, reason: str) -> None:
+        printed = self.ask("neighbor", OURS[4], "down", reason)
+        assert "request processed" in printed, printed
+
+    def last_error(self) -> str:
+        return self._lab.printed("openbgpd")
 
     def ask(self, *words: str) -> str:
         return self._lab.run("bgpctl", "-s", str(self._socket), *words)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from interop.bird import Bird
@@ -15,7 +17,7 @@ from tidegate.control.flowspec import parse_flow
 from tidegate.control.unicast import parse_unicast
 from tidegate.wire.bgp.routes import Route
 
-FLOW4 = parse_flow(
+WRITTEN_RULES: tuple[dict[str, Any], ...] = (
     {
         "match": {
             "destination": "192.0.2.55",
@@ -25,18 +27,18 @@ FLOW4 = parse_flow(
             "fragment": "!I",
         },
         "then": {"traffic-rate": 0},
-    }
-)
-FLOW6 = parse_flow(
+    },
     {
         "match": {"destination": "2001:db8::55", "protocol": "tcp", "destination-port": "=443", "tcp-flags": "=S"},
         "then": {"traffic-rate": 125000},
-    }
+    },
 )
-HOLE4 = parse_unicast({"prefix": "192.0.2.66", "nexthop": "192.0.2.254", "communities": "blackhole,no-export"})
-HOLE6 = parse_unicast({"prefix": "2001:db8::66", "nexthop": "100::1", "communities": "65535:666-no-export"})
-RULES: tuple[Route, ...] = (FLOW4, FLOW6)
-HOLES: tuple[Route, ...] = (HOLE4, HOLE6)
+WRITTEN_HOLES: tuple[dict[str, Any], ...] = (
+    {"prefix": "192.0.2.66", "nexthop": "192.0.2.254", "communities": "blackhole,no-export"},
+    {"prefix": "2001:db8::66", "nexthop": "100::1", "communities": "65535:666-no-export"},
+)
+RULES: tuple[Route, ...] = tuple(map(parse_flow, WRITTEN_RULES))
+HOLES: tuple[Route, ...] = tuple(map(parse_unicast, WRITTEN_HOLES))
 ROUTES: tuple[Route, ...] = RULES + HOLES
 
 

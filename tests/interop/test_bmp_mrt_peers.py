@@ -62,9 +62,9 @@ def gobgp_before_policy(lab: Lab) -> GoBgp:
     return daemon
 
 
-def gobgp_in_two_views(lab: Lab) -> GoBgp:
+def gobgp_after_policy(lab: Lab) -> GoBgp:
     daemon = GoBgp(lab, Setup())
-    monitoring.tell_gobgp(lab, "both")
+    monitoring.tell_gobgp(lab, "post-policy")
     return daemon
 
 
@@ -78,7 +78,7 @@ MONITORED: dict[Callable[[Lab], Daemon], str] = {
     frr_in_two_views: "adj-rib-in post-policy",
     frr_before_policy: "adj-rib-in pre-policy",
     gobgp_before_policy: "adj-rib-in pre-policy",
-    gobgp_in_two_views: "adj-rib-in post-policy",
+    gobgp_after_policy: "adj-rib-in post-policy",
     gobgp_loc_rib: "loc-rib",
 }
 

@@ -213,15 +213,17 @@ def test_every_change_of_state_is_told_once_with_its_reason(state: State, event:
     assert all(change.why for change in changes)
     downs = of(effects, Down)
     ended = machine.state is State.IDLE and state is not State.IDLE
-    assert len(downs) == (1 if ended or (state is C and event is Event.DISCONNECTED) else 0)
+    again = state is C and event is Event.RETRY_TIMER  # it dials again
+    assert len(downs) == (1 if ended or again or (state is C and event is Event.DISCONNECTED) else 0)
     for down in downs:
         assert down.reason
         assert down.was_up == (state is State.ESTABLISHED)
+    for down in [] if again else downs:
         assert [change.why for change in changes] == [down.reason]
         assert effects[-1] is down
     closed = [effect for effect in effects if isinstance(effect, Close)]
     gone = event is Event.DISCONNECTED or state is A
-    assert len(closed) == (1 if (ended and not gone) or (state is C and event is Event.RETRY_TIMER) else 0)
+    assert len(closed) == (1 if (ended and not gone) or again else 0)
 
 
 @pytest.mark.parametrize("event", Event)
@@ -351,7 +353,12 @@ def test_connect_retry() -> None:
     machine = session()
     machine.start(ZERO)
     assert machine.deadline() == 6.0  # 8 s with the least jitter
-    assert quiet(machine.tick(Seconds(6.0))) == [Close(abort=True), Dial()]
+    close, down, dial = quiet(machine.tick(Seconds(6.0)))
+    assert (close, dial) == (Close(abort=True), Dial())
+    assert isinstance(down, Down)
+    assert not down.was_up
+    assert "does not answer" in down.reason
+    assert "MD5" in down.reason  # a wrong key looks like nobody being there
     machine.disconnected(Seconds(7.0), reason="refused")
     assert machine.state is State.ACTIVE
     assert quiet(machine.tick(Seconds(13.0))) == [Dial()]

@@ -322,6 +322,9 @@ _WHY: Final[Mapping[Event, str]] = MappingProxyType(  # of a change that is not 
         Event.KEEPALIVE: "the peer has confirmed",
     }
 )
+_NO_ANSWER: Final = (
+    "the peer does not answer: look at its address, at filters in between, and for the same TCP MD5 key on both sides"
+)
 Step = Callable[[Session, Any, Seconds], list[Effect]]
 
 
@@ -335,7 +338,7 @@ def _dial(session: Session, _payload: object, now: Seconds) -> list[Effect]:
 
 
 def _redial(session: Session, _payload: object, now: Seconds) -> list[Effect]:
-    return [Close(abort=True), *_dial(session, None, now)]
+    return [Close(abort=True), Down(_NO_ANSWER, was_up=False), *_dial(session, None, now)]
 
 
 def _greet(session: Session, _payload: object, now: Seconds) -> list[Effect]:
