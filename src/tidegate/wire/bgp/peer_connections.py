@@ -58,7 +58,10 @@ class Connections:
     @property
     def established(self) -> Way | None:
         """The connection that carries the session, or None."""
-        return next((way for way in Way if self.sessions[way].state is State.ESTABLISHED), None)
+        for way, session in self.sessions.items():
+            if session.state is State.ESTABLISHED:
+                return way
+        return None
 
     @property
     def negotiated(self) -> Negotiated | None:

@@ -9,6 +9,7 @@ Answers for: RFC 4271 section 3.2 (Adj-RIB-Out), RFC 4724 sections 2 and 4.1 (En
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -53,13 +54,14 @@ class RibOut:
         self._parts: dict[RouteKey, tuple[RouteKey, ...]] = {}  # wanted route -> wire routes that stand for it
         self._wire: dict[RouteKey, dict[RouteKey, Route]] = {}  # wire route -> who wants it; the last one counts
         self._spoken: frozenset[Family] = frozenset()  # of the session; empty while there is none
-        self._unsaid: dict[RouteKey, None] = {}  # an ordered set of wire routes
+        # an ordered set of wire routes; a dict would look further for its first one with each that has gone
+        self._unsaid: OrderedDict[RouteKey, None] = OrderedDict()
         self._said: set[RouteKey] = set()
         self._markers: list[Family] = []
         self._deferred = False
         self._asked: dict[Family, None] = {}  # an ordered set of families to be said again
         self._answering: Family | None = None
-        self._common: dict[tuple[object, ...], bytes] = {}
+        self._common: dict[Negotiated, dict[tuple[object, ...], bytes]] = {}
 
     def __len__(self) -> int:
         return len(self.wanted)
@@ -140,7 +142,7 @@ class RibOut:
         self.end()
         self._markers = sorted(families)
         self._spoken = frozenset(self._markers)
-        self._unsaid = {key: None for key in self._wire if key.family in self._spoken}
+        self._unsaid = OrderedDict.fromkeys(key for key in self._wire if key.family in self._spoken)
 
     def end(self) -> None:
         """End a session: the peer has forgotten everything."""
@@ -169,8 +171,7 @@ class RibOut:
     def _messages(self, negotiated: Negotiated) -> Iterator[Outgoing]:
         while True:
             while self._unsaid:
-                key = next(iter(self._unsaid))
-                del self._unsaid[key]
+                key, _ = self._unsaid.popitem(last=False)
                 yield self._message(key, negotiated)
             marker = self._maybe_marker(negotiated)
             if marker is not None:
@@ -206,16 +207,21 @@ class RibOut:
         return Outgoing(encode_withdraw(key, negotiated), (key,))
 
     def _encode(self, route: Route, key: RouteKey, negotiated: Negotiated) -> bytes:
-        """Return the UPDATE of a route; rules that do the same share the octets of their attributes."""
-        if not isinstance(route, FlowRoute):
-            return encode_announce(route, key, negotiated)
-        alike = (negotiated, route.actions, route.communities, route.large, route.local_pref)
-        common = self._common.get(alike)
+        """Return the UPDATE of a route; routes that differ in their destination alone share the other octets."""
+        if isinstance(route, FlowRoute):
+            alike: tuple[object, ...] = (route.actions, route.communities, route.large, route.local_pref)
+        else:
+            alike = (
+                route.prefix.afi, route.next_hop, route.origin, route.as_path, route.med, route.local_pref,
+                route.communities, route.large,
+            )  # fmt: skip
+        known = self._common.setdefault(negotiated, {})
+        common = known.get(alike)
         if common is None:
             common = encode_common(route, negotiated)
-            if len(self._common) >= _MOST_COMMON:
-                self._common.clear()
-            self._common[alike] = common
+            if len(known) >= _MOST_COMMON:
+                known.clear()
+            known[alike] = common
         return encode_announce(route, key, negotiated, common=common)
 
     def _place(self, key: RouteKey, parts: Mapping[RouteKey, Route]) -> None:
