@@ -359,6 +359,17 @@ def test_the_status_of_a_session() -> None:
     assert peer(passive=True).status().state is State.ACTIVE
 
 
+def test_a_session_that_is_over_has_told_nothing() -> None:
+    one = up()
+    one.rib.announce(rule(1))
+    one.pull(1, ZERO)
+    one.rib.announce(rule(2))
+    assert (one.status().sent, one.status().waiting) == (1, 1)
+    one.disconnected(Way.OUT, ZERO, reason="gone")
+    status = one.status()
+    assert (status.wanted, status.sent, status.waiting) == (2, 0, 0)
+
+
 def test_bad_parts_of_updates_are_counted_by_reason() -> None:
     one = up()
     body = bytes.fromhex("0000 0009 800f06 000185 02 0e81")

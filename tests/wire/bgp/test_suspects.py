@@ -30,7 +30,7 @@ def test_three_resets_within_a_minute_of_sending_hold_back_what_was_sent_each_ti
     suspects = Suspects()
     assert reset(suspects, keys(1, 2, 3)) == []
     assert reset(suspects, keys(2, 3, 4)) == []
-    assert reset(suspects, keys(5, 3, 2)) == [3, 2]
+    assert reset(suspects, keys(5, 3, 2, 1)) == [3, 2]
 
 
 def test_the_last_ones_are_held_back_and_more_of_them_if_that_did_not_help() -> None:
