@@ -377,7 +377,7 @@ def test_every_change_and_notification_is_told_in_words(caplog: pytest.LogCaptur
     ]
 
 
-def test_a_peer_that_cannot_be_reached_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_why_a_peer_cannot_be_reached_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         seen = Seen()
         with socket.socket() as unused:
@@ -388,7 +388,8 @@ def test_a_peer_that_cannot_be_reached_is_logged_once(caplog: pytest.LogCaptureF
 
     with caplog.at_level(logging.INFO):
         run(test)
-    assert len(caplog.records) == 1
+    lines = [record.message for record in caplog.records]
+    assert len(lines) == len(set(lines)) <= 2  # on a slow machine it also is one that does not answer in time
     assert "Connection refused" in caplog.text
 
 

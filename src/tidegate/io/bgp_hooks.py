@@ -21,6 +21,7 @@ __all__ = ["Hooks", "News", "Teller"]
 
 News = Up | Down | Routes | Changed | Notified | Gone | Notice
 _LOG: Final = logging.getLogger("tidegate.bgp")
+_MOST_FAILURES: Final = 16
 _WARNINGS: Final = frozenset(
     {NoticeKind.PREFIX_WARNING, NoticeKind.PREFIX_LIMIT, NoticeKind.IDENTITY, NoticeKind.HELD_BACK}
 )
@@ -55,7 +56,7 @@ class Teller:
         self.ending = False  # on purpose: that a session goes down is no cause for concern then
         self._address = address
         self._hooks = hooks
-        self._last_failure = ""
+        self._failures: set[str] = set()  # that were logged since the session was last up
 
     def _tell_routes(self, routes: Routes) -> None:
         if self._hooks.update is _nothing:
@@ -67,7 +68,7 @@ class Teller:
         """Log one effect and call the hooks it is for."""
         match news:
             case Up():
-                self._last_failure = ""
+                self._failures.clear()
                 self._call(self._hooks.up, self._address)
             case Down(was_up=True):
                 self.flaps += 1
@@ -99,8 +100,9 @@ class Teller:
 
     def _failed(self, reason: str) -> None:
         """Log why there is no session; a peer that fails again and again is no news."""
-        level = logging.DEBUG if reason == self._last_failure else logging.INFO
-        self._last_failure = reason
+        level = logging.DEBUG if reason in self._failures else logging.INFO
+        if len(self._failures) < _MOST_FAILURES:
+            self._failures.add(reason)
         _LOG.log(level, "%s: not established: %s", self._address, reason)
 
     def _changed(self, level: int, text: str) -> None:
