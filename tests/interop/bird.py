@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections import Counter
 from collections.abc import Sequence
 
 from interop.daemons import Setup, is_running
@@ -86,14 +87,11 @@ include "{self._statics}";
         return self._lab.run("birdc", "-s", self._socket, command)
 
     def _write(self) -> None:
-        four = [_route(route) for route in self._routes if route.prefix.afi is Afi.IPV4]
-        six = [_route(route) for route in self._routes if route.prefix.afi is Afi.IPV6]
         rules = {
             name: [f"route {rule}" for rule in self._rules if rule.startswith(name)] for name in ("flow4", "flow6")
         }
         self._statics.write_text(
-            _static("fed4", "ipv4;", four)
-            + _static("fed6", "ipv6;", six)
+            "".join(_fed(place, routes) for place, routes in enumerate(_rounds(self._routes)))
             + _static("rules4", "flow4 { table flowtab4; };", rules["flow4"])
             + _static("rules6", "flow6 { table flowtab6; };", rules["flow6"])
         )
@@ -105,6 +103,7 @@ include "{self._statics}";
 def _session(setup: Setup, version: int) -> str:
     limit = f"import limit {setup.most} action restart;" if setup.most else ""
     restart = f"graceful restart on; graceful restart time {setup.restart_s};" if setup.restart_s else ""
+    several = "add paths tx;" if setup.add_path else ""
     channel = f"import all; export filter ours; {limit}"
     return f"""
 protocol bgp ctl{version} {{
@@ -116,12 +115,30 @@ protocol bgp ctl{version} {{
   {f'password "{setup.md5}";' if setup.md5 else ""}
   {restart}
   connect delay time 1; connect retry time 1; error wait time 1, 2;
-  ipv4 {{ {channel} next hop keep; }};
-  ipv6 {{ {channel} next hop keep; }};
+  ipv4 {{ {channel} next hop keep; {several} }};
+  ipv6 {{ {channel} next hop keep; {several} }};
   flow4 {{ table flowtab4; {channel} }};
   flow6 {{ table flowtab6; {channel} }};
 }}
 """
+
+
+def _rounds(routes: Sequence[UnicastRoute]) -> list[list[UnicastRoute]]:
+    """Cut routes so that each prefix is once in a piece: a static protocol has one route to it."""
+    rounds: list[list[UnicastRoute]] = [[]]
+    seen: Counter[str] = Counter()
+    for route in routes:
+        place = seen[str(route.prefix)]
+        seen[str(route.prefix)] += 1
+        rounds[place:] = rounds[place:] or [[]]
+        rounds[place].append(route)
+    return rounds
+
+
+def _fed(place: int, routes: list[UnicastRoute]) -> str:
+    four = [_route(route) for route in routes if route.prefix.afi is Afi.IPV4]
+    six = [_route(route) for route in routes if route.prefix.afi is Afi.IPV6]
+    return _static(f"fed4_{place}", "ipv4;", four) + _static(f"fed6_{place}", "ipv6;", six)
 
 
 def _static(name: str, channel: str, lines: list[str]) -> str:

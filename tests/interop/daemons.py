@@ -20,7 +20,8 @@ from tidegate.wire.bgp.routes import UnicastRoute
 class Setup(msgspec.Struct, frozen=True):
     """How a daemon is to be configured. `ours` has our AS by the version of the transport: one session each.
 
-    `restart_s` turns graceful restart on, and `most` limits how many routes of a family are taken from us.
+    `restart_s` turns graceful restart on, `most` limits how many routes of a family are taken from us, and `add_path`
+    has BIRD send several routes to one prefix.
     """
 
     ours: Mapping[int, int] = MappingProxyType({4: OUR_AS})
@@ -29,6 +30,7 @@ class Setup(msgspec.Struct, frozen=True):
     md5: str | None = None
     restart_s: int = 0
     most: int = 0
+    add_path: bool = False
 
     def is_external(self, version: int) -> bool:
         """Tell whether our side of this session is in another AS."""

@@ -129,7 +129,7 @@ def _sorted(route: Route) -> Route:
 
 
 def _plain(destination: Destination) -> Destination:
-    return _plain_rule(destination) if isinstance(destination, FlowRule) else structs.replace(destination, path_id=0)
+    return _plain_rule(destination) if isinstance(destination, FlowRule) else destination
 
 
 def _plain_rule(rule: FlowRule) -> FlowRule:

@@ -81,12 +81,16 @@ class MonitoredFrr(Frr):
 
 def tell_frr(lab: Lab, *views: str) -> None:
     """Have FRR tell a station, in these views."""
+    kept = "".join(  # without it FRR tells each route as withdrawn before policy
+        f" address-family {family} unicast\n  neighbor {OURS[4]} soft-reconfiguration inbound\n exit-address-family\n"
+        for family in ("ipv4", "ipv6")
+    )
     monitor = "\n".join(f"  bmp monitor {family} unicast {view}" for family in ("ipv4", "ipv6") for view in views)
     _append(
         lab.folder / "frr.conf",
         f"""
 router bgp {THEIR_AS}
- bmp targets lab
+{kept} bmp targets lab
   bmp connect {OURS[4]} port {PORT} min-retry 200 max-retry 500
 {monitor}
   bmp stats interval 300
@@ -146,16 +150,6 @@ def dump_openbgpd(lab: Lab) -> Path:
     folder = dump_folder(lab)
     formats = "".join(f'dump {name} "{folder}/{name}-%s.mrt" 1\n' for name in ("table-v2", "table-mp", "table"))
     _append(lab.folder / "openbgpd.conf", f'{formats}dump all in "{folder}/heard.mrt"\n')
-    return folder
-
-
-def dump_gobgp(lab: Lab) -> Path:
-    """Have GoBGP write what it hears; tables it would write after a minute."""
-    folder = dump_folder(lab)
-    _append(
-        lab.folder / "gobgpd.toml",
-        f'\n[[mrt-dump]]\n[mrt-dump.config]\ndump-type = "updates"\nfile-name = "{folder}/heard.mrt"\n',
-    )
     return folder
 
 

@@ -53,21 +53,42 @@ def test_unicast_routes_come_with_all_attributes_and_go(kind: type[Daemon], loca
             assert not speaker.neighbor().problems
 
 
+def test_several_routes_to_a_prefix_come_and_go() -> None:
+    need(*Bird.programs)
+    told = [
+        structs.replace(route, as_path=(64000 + number,), communities=(number,))
+        for route in routes_of(Bird)
+        for number in (1, 2, 3)
+    ]
+    with open_lab() as lab:
+        daemon = Bird(lab, Setup(add_path=True))
+        daemon.announce(told)
+        daemon.start()
+        with SpeakerThread(lab, [structs.replace(peer_config(), add_path=True)], port=None) as speaker:
+            wait_to_hear(speaker, {expected(route, peer_as=THEIR_AS) for route in told}, "all routes")
+            for count in (14, 7, 0):
+                daemon.announce(told[:count])
+                wait_to_hear(speaker, {expected(route, peer_as=THEIR_AS) for route in told[:count]}, "withdrawals")
+            assert not speaker.neighbor().problems
+
+
+@pytest.mark.parametrize("local_as", [OUR_AS, THEIR_AS], ids=["external", "internal"])
 @pytest.mark.parametrize("kind", FLOW_DAEMONS)
-def test_rules_come_with_every_component_and_action_and_go(kind: type[FlowDaemon]) -> None:
+def test_rules_come_with_every_component_and_action_and_go(kind: type[FlowDaemon], local_as: int) -> None:
     need(*kind.programs)
+    peer_as = THEIR_AS if local_as == OUR_AS else None
     told = {rule.route: text for rule in RULES if (text := rule_text(rule, kind)) is not None}
     with open_lab() as lab:
-        daemon = kind(lab, Setup())
+        daemon = kind(lab, Setup({4: local_as}))
         daemon.start()
-        settings = structs.replace(peer_config(), profile=FLOW_DAEMONS[kind])
+        settings = structs.replace(peer_config(local_as=local_as), profile=FLOW_DAEMONS[kind])
         with SpeakerThread(lab, [settings], port=None) as speaker:
             wait_for(speaker.is_up, "established", show=speaker.neighbor)
             daemon.announce_rules(list(told.values()))
-            wait_to_hear(speaker, {expected(route, peer_as=THEIR_AS) for route in told}, "all rules")
+            wait_to_hear(speaker, {expected(route, peer_as=peer_as) for route in told}, "all rules")
             less = dict(list(told.items())[::2])
             daemon.announce_rules(list(less.values()))
-            wait_to_hear(speaker, {expected(route, peer_as=THEIR_AS) for route in less}, "withdrawals")
+            wait_to_hear(speaker, {expected(route, peer_as=peer_as) for route in less}, "withdrawals")
             daemon.announce_rules([])
             wait_to_hear(speaker, set(), "withdrawal of the rest")
             assert not speaker.neighbor().problems

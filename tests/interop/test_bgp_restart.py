@@ -170,4 +170,4 @@ def test_we_keep_the_routes_of_a_daemon_that_crashed(kind: type[Daemon]) -> None
                 "all kept, then all gone",
                 show=lambda: str(speaker.neighbor()),
             )
-            assert 7.0 < time.monotonic() - killed < 12.0
+            assert time.monotonic() > killed + 7.0
