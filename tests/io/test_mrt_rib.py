@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 import mrt_files as m
 from bmp_messages import update
+from monitored import EXPECTED, learnt
 from tidegate.errors import SourceError
 from tidegate.io.mrt_rib import count_routes, describe_rib, load_rib
 from tidegate.kernel import compile_kernels
@@ -16,6 +18,7 @@ from tidegate.wire.bgp.constants import Family
 from tidegate.wire.bgp.message import KEEPALIVE
 from tidegate.wire.bgp.mrt import MrtPeer, PeerMessage, RibEntry, RibRecord, StateChange, TableDumpEntry
 from tidegate.wire.bgp.mrt_walk import KERNELS
+from tidegate.wire.bgp.routes import route_key
 
 V4, V6 = Family.IPV4_UNICAST, Family.IPV6_UNICAST
 INDEX = m.index_of(m.ONE, m.TWO, m.SIX)
@@ -209,3 +212,34 @@ def test_many_routes_of_several_indexes_fit_several_windows(path: Path) -> None:
     assert (loaded.routes, loaded.problems) == ({V4: count}, {})
     assert said[-1] == (path.stat().st_size, path.stat().st_size)
     assert len(said) > 4
+
+
+RECORDINGS = sorted((Path(__file__).parents[1] / "data/mrt").glob("*.mrt"))
+
+
+def test_recordings_are_found() -> None:
+    assert len(RECORDINGS) == 10
+
+
+@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.name)
+def test_files_of_daemons_hold_what_was_announced_to_them(recording: Path) -> None:
+    family = {"4": V4, "6": V6}.get(recording.stem[-1] if "table" in recording.stem else "")
+    wanted = {route for route in EXPECTED if family in {None, route_key(route).family}}
+    loaded = load_rib(recording)
+    assert learnt(loaded.rib) == wanted
+    assert (loaded.problems, loaded.stats.bad, loaded.stats.skipped, loaded.stats.damage) == ({}, {}, {}, "")
+    assert {str(peer) for peer in loaded.peers.values()} == {"127.0.0.2 AS 65001"}
+
+
+@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.name)
+def test_at_each_octet_a_recording_may_end(recording: Path, path: Path) -> None:
+    octets = recording.read_bytes()
+    known = {structs.replace(route, local_pref=None) for route in EXPECTED}
+    for stop in range(0, len(octets), 7):
+        path.write_bytes(octets[:stop])
+        try:
+            loaded = load_rib(path)
+        except SourceError as error:
+            assert str(error)  # noqa: PT017 - too early for any route
+        else:
+            assert learnt(loaded.rib) <= known

@@ -212,7 +212,12 @@ class BmpStation:
     def _pump(self) -> None:
         until = time.monotonic() + _TURN_S
         while self._waiting:
-            self._waiting.popleft().take()
+            router = self._waiting.popleft()
+            try:
+                router.take()
+            except Exception:  # noqa: BLE001 - a fault in here must not silence the other routers
+                _LOG.exception("%s: what it said led to a fault of this program", router.address)
+                router.end("what it said led to a fault of this program, see the log")
             if time.monotonic() >= until:
                 break
         self._pumping = bool(self._waiting)

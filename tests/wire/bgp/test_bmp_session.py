@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 import bmp_messages as m
+from monitored import EXPECTED, learnt
 from tidegate.units import Asn, Seconds
 from tidegate.wire.bgp.bmp import PeerHeader, PeerKey, View
 from tidegate.wire.bgp.bmp_session import (
@@ -404,3 +406,40 @@ def test_peers_of_two_instances_are_two() -> None:
     vrf = structs.replace(m.HEADER, key=PeerKey(1, 7, m.KEY.address))
     feed(session, m.peer_up(vrf), m.monitoring(TEN, vrf))
     assert [peer.prefixes for peer in session.status().peers] == [{}, {V4: 1}]
+
+
+RECORDINGS = Path(__file__).parents[2] / "data/bmp"
+
+
+def recording(name: str, config: BmpConfig | None = None) -> BmpSession:
+    session = BmpSession(config)
+    feed(session, (RECORDINGS / name).read_bytes())
+    return session
+
+
+def test_what_frr_tells_is_what_was_announced_to_it() -> None:
+    session = recording("frr-8.4.4.bmp")
+    assert learnt(*session.preferred()) == EXPECTED
+    peer = only(session)
+    assert (str(peer.key), peer.asn, peer.view, peer.problems) == ("127.0.0.2", 65001, View.POST_POLICY, {})
+    assert (peer.updates, peer.mirrored) == ({View.PRE_POLICY: 6, View.POST_POLICY: 6}, 11)
+    assert len(peer.statistics) == 7
+    status = session.status()
+    assert (status.sys_name, status.sys_descr, status.ended) == ("vm", "FRRouting 8.4.4", "")
+    assert status.ignored == {"no such peer": 2, "routes of another view": 6}
+
+
+@pytest.mark.parametrize("view", [View.LOC_RIB, View.POST_POLICY, View.PRE_POLICY])
+def test_what_gobgp_tells_is_what_was_announced_to_it(view: View) -> None:
+    session = recording("gobgp-3.10.0.bmp", BmpConfig(views=(view,)))
+    assert learnt(*session.preferred()) == EXPECTED
+    assert all(peer.problems == {} for peer in session.status().peers)
+    assert session.status().ignored == {"routes of another view": 12}
+
+
+@pytest.mark.parametrize("name", ["frr-8.4.4.bmp", "gobgp-3.10.0.bmp"])
+def test_a_recording_in_pieces_comes_to_the_same(name: str) -> None:
+    octets, session = (RECORDINGS / name).read_bytes(), BmpSession()
+    for start in range(0, len(octets), 5):
+        feed(session, octets[start : start + 5])
+    assert learnt(*session.preferred()) == EXPECTED
