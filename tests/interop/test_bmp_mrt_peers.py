@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -170,9 +171,8 @@ def test_files_of_a_daemon_hold_what_was_announced_to_it(lab: Lab, kind: type[Da
         speaker.announce(*TOLD)
         dumped = Dumped(folder)
         for pattern, wanted in patterns.items():
-            wait_for(
-                lambda p=pattern, w=wanted: dumped.holds(p, w), f"all routes in {pattern}", show=lambda: dumped.last
-            )
+            holds = partial(dumped.holds, pattern, wanted)
+            wait_for(holds, f"all routes in {pattern}", show=lambda: dumped.last)
         heard = (folder / "heard.mrt").read_bytes()
     for pack in (gzip, bz2):
         path = tmp_path / "heard"
