@@ -300,6 +300,22 @@ class RouteTable:
         same = (found["high"] == high) & (found["low"] == low) & (found["length"] == length)
         return int(rows[same][0]) if same.any() else -1
 
+    def covering(self, prefix: int, length: int) -> tuple[Held, ...]:
+        """Return the routes to the longest prefix that holds all of this one, the best first; empty for none."""
+        high, low = self._words(prefix)
+        if self.octets == 4:
+            high, low = 0, high >> 32 | MAPPED
+        found = np.full(1, -1, np.int64)
+        self.match(np.array([high], np.uint64), np.array([low], np.uint64), found)
+        row = int(found[0])
+        while row >= 0 and (self._prefixes[row]["length"] > length or self._prefixes[row]["route"] < 0):
+            row = int(self._prefixes[row]["parent"])
+        return tuple(self._routes_of(row)) if row >= 0 else ()
+
+    def rank(self, held: Held) -> int:
+        """Return a number that is smaller for the better of two routes to a prefix."""
+        return int(self.sets.ranks[held.number])
+
     def _words(self, address: int) -> tuple[int, int]:
         return (address << 32, 0) if self.octets == 4 else (address >> 64, address & (1 << 64) - 1)
 
