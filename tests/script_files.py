@@ -10,8 +10,8 @@ from types import ModuleType
 from typing import Any
 
 from tidegate.apps.fake_backend import FakeBackend
+from tidegate.apps.route_log import RouteLog
 from tidegate.apps.script import LogLine, Services, Shared
-from tidegate.apps.script_bgp import RouteLog
 from tidegate.apps.script_host import ScriptFile, ScriptHost, ScriptLimits
 from tidegate.apps.script_http import HttpCall, as_http_error
 from tidegate.engine.events import Event, FlowRecord

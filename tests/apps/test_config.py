@@ -7,7 +7,19 @@ import msgspec
 import pytest
 
 from script_files import write
-from tidegate.apps.config import BgpConfig, Config, PeerText, ScriptText, load_config, peers_of, state_of
+from tidegate.apps.config import (
+    BgpConfig,
+    Config,
+    PeerText,
+    ScriptText,
+    load_config,
+    peers_of,
+    script_peer,
+    sources_of,
+    state_of,
+    station_of,
+)
+from tidegate.apps.routing import Source
 from tidegate.errors import ConfigError, SourceError
 from tidegate.io.bgp_range import PeerRange
 from tidegate.io.bgp_store import StateFile
@@ -84,6 +96,24 @@ max_prefixes_warn_percent = 50
 max_prefixes_restart_s = 30.5
 max_routes = 500
 profile = "rfc8955"
+
+[[bgp.sources]]
+router = "192.0.2.2"
+agents = ["192.0.2.77", "EDGE"]
+router6 = "bmp:192.0.2.3/loc-rib"
+t = 30
+value = "frames"
+
+[bgp.next_hops]
+"192.0.2.9" = "00:53:00:00:00:09"
+
+[bmp]
+allow = ["192.0.2.0/28"]
+listen = ["127.0.0.1"]
+port = 11020
+max_connections = 3
+max_peers = 5
+max_routes = 7
 
 [agent]
 address = "192.0.2.1"
@@ -180,6 +210,13 @@ def test_every_field_is_read(tmp_path: Path) -> None:
         "max_prefixes": 1000, "max_prefixes_warn_percent": 50, "max_prefixes_restart_s": 30.5, "max_routes": 500,
         "profile": "rfc8955",
     }  # fmt: skip
+    assert sources_of(config.bgp) == [
+        Source(("192.0.2.77", "ALL"), "192.0.2.2", "bmp:192.0.2.3/loc-rib", 30.0, "frames")
+    ]
+    station = station_of(config.bmp)
+    assert station is not None
+    assert (station.allow, station.listen, station.port) == (("192.0.2.0/28",), ("127.0.0.1",), 11020)
+    assert (station.max_connections, station.router.max_peers, station.router.max_routes) == (3, 5, 7)
 
 
 def _same(value: dict[str, Any], default: dict[str, Any], above: str) -> Any:  # noqa: ANN401 - an iterator of names
@@ -265,6 +302,73 @@ def test_texts_that_cannot_be_parsed_point_at_the_column(tmp_path: Path, text: s
     error = refused(tmp_path, text)
     assert error.startswith(said)
     assert "⟶" in error
+
+
+SOURCE = "[[bgp.peers]]\naddress = '192.0.2.2'\n[[bgp.peers]]\naddress = '198.51.100.0/24'\n[[bgp.sources]]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("agents = ['ALL']", "bgp.sources.1: object missing required field `router`"),
+        ("router = '192.0.2.3'", "bgp.sources.1.router: 192.0.2.3 is no neighbour (known: 192.0.2.2, 198.51.100.0/24)"),
+        ("router = '192.0.2.2'\nrouter6 = '::1'", "bgp.sources.1.router6: ::1 is no neighbour (known: "),
+        (
+            "router = 'here'",
+            "bgp.sources.1.router: 'here' is neither an address nor bmp:ADDRESS, bmp:ADDRESS/PEER or rib",
+        ),
+        ("router = ''", "bgp.sources.1.router: the address of a neighbour is expected, not ''"),
+        ("router = '192.0.2.2'\nagents = ['sw1']", "bgp.sources.1.agents: 'sw1' is no agent address, and neither ALL"),
+        ("router = '192.0.2.2'\nagents = []", "bgp.sources.1.agents: agent addresses, or ALL, are expected"),
+        ("router = '192.0.2.2'\nt = 0", "bgp.sources.1.t: expected a number > 0.0"),
+        ("router = '192.0.2.2'\nvalue = 'bits'", "bgp.sources.1.value: 'bits' is none of bytes, frames"),
+        ("router = 'rib'\n[bgp.next_hops]\na = 'b'", "next_hops: 'a' is no address"),
+        ("router = 'rib'\n[bgp.next_hops]\n'::1' = '00:53'", "next_hops: '00:53' is no MAC address such as 00:53:00"),
+        ("router = 'rib'\n[bmp]\nallow = ['x']", "bmp.allow: 'x' does not appear to be an IPv4 or IPv6 network; give"),
+    ],
+)
+def test_sources_that_cannot_be_used_are_refused(tmp_path: Path, text: str, said: str) -> None:
+    head = "[bgp]\nlocal_as = 65001\nrouter_id = '192.0.2.1'\n"
+    assert refused(tmp_path, head + SOURCE + text).startswith(said)
+
+
+def test_a_source_may_name_an_address_of_a_prefix_of_neighbours(tmp_path: Path) -> None:
+    head = "[bgp]\nlocal_as = 65001\nrouter_id = '192.0.2.1'\n"
+    for router in ("198.51.100.7", "bmp:192.0.2.9", "rib"):
+        config = loaded(tmp_path, f"{head}{SOURCE}router = '{router}'")
+        assert [source.router for source in sources_of(config.bgp)] == [router]
+
+
+def test_a_script_adds_a_neighbour_with_the_keys_of_the_file() -> None:
+    config = script_peer("2001:DB8::1", "65001", "192.0.2.1", {"families": ("ipv6",), "peer_as": 65002, "ttl": 3})
+    assert (config.address, config.local_as, config.router_id) == ("2001:db8::1", 65001, "192.0.2.1")
+    assert (config.families, config.peer_as, config.ttl) == ((Family.IPV6_UNICAST,), 65002, 3)
+    assert script_peer("192.0.2.2", 65001, 0xC0000201, {}).router_id == "192.0.2.1"
+
+
+@pytest.mark.parametrize(
+    ("router", "local_as", "router_id", "told", "said"),
+    [
+        ("192.0.2.0/24", 1, "192.0.2.1", {}, "add_neighbor.router: an address is expected, not '192.0.2.0/24'"),
+        (7, 1, "192.0.2.1", {}, "add_neighbor.router: an address is expected, not 7"),
+        ("192.0.2.2", 0, "192.0.2.1", {}, "bgp.peers.192.0.2.2.local_as: expected a whole number >= 1"),
+        ("192.0.2.2", "x", "192.0.2.1", {}, "bgp.peers.192.0.2.2.local_as: expected a whole number"),
+        ("192.0.2.2", 1, "x", {}, "bgp.peers.192.0.2.2.router_id: an IPv4 address is expected, not 'x'"),
+        ("192.0.2.2", 1, "192.0.2.1", {"md5": ""}, "bgp.peers.192.0.2.2.md5: unknown setting; did you mean md5_key?"),
+        ("192.0.2.2", 1, "192.0.2.1", {"profile": "x"}, "bgp.peers.192.0.2.2.profile: 'x' is none of "),
+        ("here", 1, "192.0.2.1", {}, "bgp.peers.here"),
+    ],
+)
+def test_a_neighbour_that_a_script_cannot_add(
+    router: Any,  # noqa: ANN401 - scripts are not always type-checked
+    local_as: int | str,
+    router_id: str,
+    told: dict[str, object],
+    said: str,
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        script_peer(router, local_as, router_id, told)
+    assert str(caught.value).startswith(said)
 
 
 ROUTER = '[bgp]\nlocal_as = 65001\nrouter_id = "192.0.2.1"\n[[bgp.peers]]\n'

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
+from contextlib import AsyncExitStack, contextmanager
 
 import pytest
 
-from tidegate.apps.script_bgp import Bgp, RouteLog, SpeakerPort
+from tidegate.apps.bgp_service import Told, bgp_service
+from tidegate.apps.config import BgpConfig, Config, PeerText
+from tidegate.apps.pipeline import build_analyzer
+from tidegate.apps.route_log import RouteLog
+from tidegate.apps.script_bgp import Bgp
 from tidegate.apps.script_desk import Desk
+from tidegate.apps.speaker_port import SpeakerPort
 from tidegate.errors import ConfigError, SourceError
-from tidegate.io.bgp import PeerConfig, Speaker
 
 RULE = {"match": {"destination": "192.0.2.1", "protocol": "=17"}, "then": {"traffic-rate": 0}}
 
@@ -28,15 +32,26 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
-def speaker_at(loop: asyncio.AbstractEventLoop, *peers: str) -> Speaker:
-    configs = [PeerConfig(address=peer, local_as=65000, router_id="192.0.2.254") for peer in peers]
-    made: Future[Speaker] = Future()
-    loop.call_soon_threadsafe(lambda: made.set_result(Speaker(configs, port=None)))
-    return made.result(60)
+@contextmanager
+def port_at(loop: asyncio.AbstractEventLoop, *peers: str) -> Iterator[SpeakerPort]:
+    texts = tuple(PeerText(address=peer, passive=True) for peer in peers)
+    config = Config(bgp=BgpConfig(local_as=65000, router_id="192.0.2.254", port=None, peers=texts))
+    analyzer, _ = build_analyzer(config, shards=1, now_ns=lambda: 0)
+    stack = AsyncExitStack()
+    entering = stack.enter_async_context(bgp_service(config, analyzer, Told(), now=lambda: 0.0))
+    service = asyncio.run_coroutine_threadsafe(entering, loop).result(60)
+    try:
+        yield SpeakerPort(service, loop)
+    finally:
+        asyncio.run_coroutine_threadsafe(stack.aclose(), loop).result(60)
 
 
 def test_rules_and_routes_reach_the_speaker(loop: asyncio.AbstractEventLoop) -> None:
-    bgp = Bgp(SpeakerPort(speaker_at(loop, "192.0.2.99"), loop), Desk(0))
+    with port_at(loop, "192.0.2.99") as port:
+        _announce_and_withdraw(Bgp(port, Desk(0)))
+
+
+def _announce_and_withdraw(bgp: Bgp) -> None:
     bgp.announce_flow(None, RULE)
     bgp.announce_route("192.0.2.99", {"prefix": "192.0.2.7", "nexthop": "192.0.2.254", "communities": "65535:666"})
     assert [flow["match"]["destination"] for flow in bgp.flows("192.0.2.99")] == ["192.0.2.1/32"]
@@ -54,22 +69,28 @@ def test_rules_and_routes_reach_the_speaker(loop: asyncio.AbstractEventLoop) -> 
 
 
 def test_what_two_peers_have_is_listed_once(loop: asyncio.AbstractEventLoop) -> None:
-    speaker = speaker_at(loop, "192.0.2.98", "192.0.2.99")
-    for port in (SpeakerPort(speaker, loop), RouteLog(lambda: 0.0, peers=["192.0.2.98", "192.0.2.99"])):
-        bgp = Bgp(port, Desk(0))
-        for peer in ("192.0.2.98", "192.0.2.99"):
-            bgp.announce_flow(peer, RULE)
-        assert len(bgp.flows(None)) == 1
-        bgp.announce_flow("192.0.2.98", {**RULE, "then": {"traffic-rate": 1000}})
-        assert len(bgp.flows(None)) == 2
+    with port_at(loop, "192.0.2.98", "192.0.2.99") as live:
+        for port in (live, RouteLog(lambda: 0.0, peers=["192.0.2.98", "192.0.2.99"])):
+            bgp = Bgp(port, Desk(0))
+            for peer in ("192.0.2.98", "192.0.2.99"):
+                bgp.announce_flow(peer, RULE)
+            assert len(bgp.flows(None)) == bgp.flow_count(None) == 1
+            bgp.announce_flow("192.0.2.98", {**RULE, "then": {"traffic-rate": 1000}})
+            assert len(bgp.flows(None)) == bgp.flow_count(None) == 2
 
 
 def test_a_speaker_that_has_ended_is_an_error() -> None:
-    loop = asyncio.new_event_loop()
-    port = SpeakerPort(Speaker(port=None), loop)
-    loop.close()
-    with pytest.raises(SourceError, match="the speaker has ended"):
-        port.neighbors()
+    other = asyncio.new_event_loop()
+    thread = threading.Thread(target=other.run_forever)
+    thread.start()
+    with port_at(other) as port:
+        pass
+    other.call_soon_threadsafe(other.stop)
+    thread.join()
+    other.close()
+    for call in (port.neighbors, lambda: port.set_next_hops({}), port.totals):
+        with pytest.raises(SourceError, match="the speaker has ended"):
+            call()
 
 
 def test_a_log_without_peers_takes_any() -> None:

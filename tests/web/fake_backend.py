@@ -7,6 +7,8 @@ import ipaddress
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import msgspec
+
 from tidegate.control.flowspec import flow_key, format_flow, parse_flow
 from tidegate.control.unicast import format_unicast, parse_unicast, unicast_key
 from tidegate.engine import syntax
@@ -15,12 +17,18 @@ from tidegate.engine.events import ActiveFlow, Event, FlowRecord
 from tidegate.errors import ConfigError
 from tidegate.web.backend import (
     AgentInfo,
+    BgpNoticeInfo,
+    BmpRouterInfo,
     DataSourceInfo,
     NeighborInfo,
+    ReceivedRequest,
     ScriptReply,
     ScriptRequest,
     ScriptStatus,
+    SelfTestInfo,
+    TopPrefixesRequest,
 )
+from tidegate.wire.bgp.prefix import parse_address
 from tidegate.wire.bgp.routes import FlowRoute, RouteKey, UnicastRoute, route_key
 
 
@@ -179,6 +187,11 @@ class FakeAnnouncer:
     def __init__(self, *routers: str) -> None:
         self.rules: dict[str, dict[RouteKey, FlowRoute]] = {router: {} for router in routers}
         self.unicast: dict[str, dict[RouteKey, UnicastRoute]] = {router: {} for router in routers}
+        self.asked: list[tuple[str, str, dict[str, object]]] = []
+        self.learned: dict[str, list[dict[str, object]]] = {}
+        self.top: dict[str, object] = {}
+        self.monitored: list[BmpRouterInfo] = []
+        self.notices: list[BgpNoticeInfo] = []
 
     def _known(self, router: str) -> str:
         with contextlib.suppress(ValueError):
@@ -212,6 +225,46 @@ class FakeAnnouncer:
 
     def withdraw_route(self, router: str, prefix: str) -> bool:
         return self.unicast[self._known(router)].pop(unicast_key(prefix), None) is not None
+
+    def routers(self) -> list[BmpRouterInfo]:
+        return list(self.monitored)
+
+    def log(self, router: str | None, most: int) -> list[BgpNoticeInfo]:
+        return [notice for notice in self.notices if router in {None, notice.router}][:most]
+
+    async def top_prefixes(self, router: str, request: TopPrefixesRequest) -> dict[str, object]:
+        self.asked.append(("top", self._known(router), msgspec.to_builtins(request)))
+        return dict(self.top)
+
+    async def best_route(self, router: str, address: str) -> dict[str, object] | None:
+        octets = parse_address(address)
+        inside = (row for row in self._received(router) if _holds(str(row["prefix"]), octets))
+        return max(inside, key=lambda row: int(str(row["prefix"]).partition("/")[2]), default=None)
+
+    async def received_routes(self, router: str, request: ReceivedRequest) -> list[dict[str, object]]:
+        self.asked.append(("routes", self._known(router), msgspec.to_builtins(request)))
+        return self._received(router)[: request.max_routes]
+
+    def _received(self, router: str) -> list[dict[str, object]]:
+        return self.learned.get(self._known(router), [])
+
+    def received_flows(self, router: str, most: int) -> list[dict[str, object]]:
+        return [{**rule, "matches": "all", "does": "pass"} for rule in self.flows(router)][:most]
+
+    def reset(self, router: str) -> None:
+        self.asked.append(("reset", self._known(router), {}))
+
+    def refresh(self, router: str, family: str | None) -> list[str]:
+        self.asked.append(("refresh", self._known(router), {"family": family}))
+        return [family or "ipv4-unicast"]
+
+    async def self_test(self, router: str) -> SelfTestInfo:
+        self.asked.append(("selftest", self._known(router), {}))
+        return SelfTestInfo(passed=True, profile="safe", families={"ipv4-flowspec": "the session stayed up"})
+
+
+def _holds(prefix: str, address: bytes) -> bool:
+    return ipaddress.ip_address(address) in ipaddress.ip_network(prefix)
 
 
 class FakeScripts:

@@ -59,6 +59,7 @@ class Analyzer:
         self._shards: Sequence[Shard] = ()
         self._lock = threading.RLock()  # over the definitions, so that all shards have the same
         self._flows: dict[str, FlowDefinition] = {}
+        self._own: dict[str, FlowDefinition] = {}  # flows that serve something else and are not shown
         self._thresholds: dict[str, Threshold] = {}
         self._groups: dict[str, GroupTable] = {}
         self._maps: dict[str, MapTable] = {}
@@ -231,6 +232,19 @@ class Analyzer:
         """Return the maps as put."""
         return {name: describe_map(table) for name, table in dict(self._maps).items()}
 
+    def set_own_flows(self, definitions: Iterable[FlowDefinition]) -> None:
+        """Measure these beside the users' flows, in place of those before; a definition that stays keeps its table.
+
+        Their names must be such as no user's flow can have.
+        """
+        wanted = {definition.name: definition for definition in definitions}
+        with self._lock:
+            for name in self._own.keys() - wanted.keys():
+                self._each(lambda engine, name=name: engine.clear_flow(name))  # type: ignore[misc] # a default binds it
+            for definition in wanted.values():
+                self._each(lambda engine, one=definition: engine.set_flow(one))  # type: ignore[misc] # as above
+            self._own = wanted
+
     def set_routing(self, routing: Routing | None) -> None:
         """Tie agents to routers whose tables give the bgp keys of samples without a gateway record, or to none."""
         with self._lock:
@@ -240,19 +254,19 @@ class Analyzer:
         self, agents: str, name: str, *, max_flows: int = 100, min_value: float = 0.0, agg_mode: str = "max"
     ) -> list[ActiveFlow] | None:
         """Return the largest flows, merged over data sources; None for an unknown name."""
-        taken = self._snapshots(agents, name)
+        taken = self.snapshots(agents, name)
         mode = agg_mode if agg_mode in _ADDED_UP else "max"  # edge and core need a topology; without one they are max
         return None if taken is None else merged(taken, mode=mode, most=max_flows, least=min_value)
 
     def flow_locations(self, agents: str, name: str, key: str) -> list[ActiveFlow] | None:
         """Return one key at each data source that sees it; None for an unknown name."""
-        taken = self._snapshots(agents, name)
+        taken = self.snapshots(agents, name)
         return None if taken is None else locations(taken, key)
 
     def top_keys(self, agents: str, name: str) -> list[ActiveFlow] | None:
         """Return the largest `n` flows of each data source, unmerged; None for an unknown name."""
         definition = self._flows.get(name)
-        taken = self._snapshots(agents, name)
+        taken = self.snapshots(agents, name) if definition is not None else None
         return None if definition is None or taken is None else each_source(taken, definition.n)
 
     def events(self, after: int = -1, *, most: int = 1000, thresholds: Sequence[str] = ()) -> list[Event]:
@@ -280,8 +294,9 @@ class Analyzer:
             if caused:
                 self.publish(caused)
 
-    def _snapshots(self, agents: str, name: str) -> list[Snapshot] | None:
-        if name not in self._flows:
+    def snapshots(self, agents: str, name: str) -> list[Snapshot] | None:
+        """Return the flows of a definition as they stand, one part a shard; None for an unknown name."""
+        if name not in self._flows and name not in self._own:
             return None
         wanted = _wanted_agents(agents)
         now_ns = self._now_ns()

@@ -19,18 +19,18 @@ from pathlib import Path
 import msgspec
 
 from tidegate.apps.analyzer import Analyzer
-from tidegate.apps.config import BgpConfig, Config, peers_of, state_of
+from tidegate.apps.bgp_service import BgpService, Told, bgp_service
+from tidegate.apps.config import Config
 from tidegate.apps.pipeline import build_analyzer, script_files, store_folder
 from tidegate.apps.ports import RestScripts, RestSpeaker
+from tidegate.apps.rib_file import RibFile, table_of_file
 from tidegate.apps.script import Services, Shared
-from tidegate.apps.script_bgp import RouteLog, SpeakerPort
 from tidegate.apps.script_host import ScriptHost, log_line
 from tidegate.apps.script_pump import pump_scripts
 from tidegate.apps.shard import Shard
+from tidegate.apps.speaker_port import SpeakerPort
 from tidegate.data.block import Block, octets_of_block
-from tidegate.errors import SourceError
 from tidegate.io.bgp import Speaker
-from tidegate.io.bgp_link import Hooks
 from tidegate.io.clock import Clock
 from tidegate.io.fetch import fetch
 from tidegate.io.http import HttpConfig, HttpServer, serve_http
@@ -42,7 +42,6 @@ from tidegate.wire.bgp.routes import RouteKey
 
 __all__ = ["Receiving", "Running", "collector", "run_collector"]
 
-_UNPRIVILEGED_BGP_PORT = 1179
 _TICK_S = 1.0
 _SECOND_NS = 1_000_000_000
 _LAG_NS = _SECOND_NS  # samples that wait in sockets and queues are younger; they may still go on a flow
@@ -57,22 +56,14 @@ class Running(msgspec.Struct, frozen=True, eq=False):
     sflow_ports: tuple[int, ...]
     rest_url: str | None
     bgp_ports: tuple[int, ...]
+    bmp_ports: tuple[int, ...]
     analyzer: Analyzer
-    speaker: Speaker | None
+    bgp: BgpService
 
-
-class _PeerNews:
-    """Tells the scripts of BGP peers; the speaker is there before them."""
-
-    host: ScriptHost | None = None
-
-    def up(self, peer: str) -> None:
-        if self.host is not None:
-            self.host.bgp_up(peer)
-
-    def down(self, peer: str) -> None:
-        if self.host is not None:
-            self.host.bgp_down(peer)
+    @property
+    def speaker(self) -> Speaker | None:
+        """The BGP speaker, or None while there is no neighbour."""
+        return self.bgp.speaker
 
 
 class Receiving:
@@ -132,12 +123,17 @@ def _both(seen: Callable[[Block], object] | None, put: Callable[[Block], object]
 
 
 async def run_collector(
-    config: Config, *, scripts: tuple[Path, ...], clock: Clock, ready: Callable[[Running], None]
+    config: Config,
+    *,
+    scripts: tuple[Path, ...],
+    clock: Clock,
+    ready: Callable[[Running], None],
+    rib: RibFile | None = None,
 ) -> None:
     """Run until SIGINT or SIGTERM; `SourceError` and `ConfigError` where something cannot start."""
     stopping = _stop_on_signals()
     sys.setswitchinterval(_SWITCH_S)
-    async with collector(config, scripts=scripts, clock=clock) as running:
+    async with collector(config, scripts=scripts, clock=clock, rib=rib) as running:
         ready(running)
         await stopping.wait()
 
@@ -148,28 +144,33 @@ async def collector(
     *,
     scripts: tuple[Path, ...] = (),
     clock: Clock,
+    rib: RibFile | None = None,
     sent: Callable[[str, RouteKey, int], object] = lambda _peer, _key, _ns: None,
 ) -> AsyncIterator[Running]:
     """Run until the block ends; `SourceError` and `ConfigError` where something cannot start.
 
-    `sent` is called on the event loop when an UPDATE with a route was written: peer, key, wall-clock nanoseconds.
+    `rib` is the routing table of agents that no source names. `sent` is called on the event loop when an UPDATE with a
+    route was written: peer, key, wall-clock nanoseconds.
     """
     analyzer, shards = build_analyzer(config, shards=config.sflow.workers, now_ns=clock.time_ns)
     receiving = Receiving(config, shards, clock)
     analyzer.use(shards, receiving.statistics)
+    file = None if rib is None else await asyncio.to_thread(table_of_file, rib)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(receiving.run())
-        peers = _PeerNews()
-        hooks = Hooks(up=peers.up, down=peers.down, sent=sent)
-        speaker = await stack.enter_async_context(_speaker(config, hooks))
+        told = Told(sent=sent)
+        service = bgp_service(config, analyzer, told, now=lambda: clock.time_ns() / 1e9, file=file)
+        bgp = await stack.enter_async_context(service)
+        port = SpeakerPort(bgp, asyncio.get_running_loop(), now=lambda: clock.time_ns() / 1e9)
+        analyzer.use(shards, lambda: {**receiving.statistics(), **port.totals()})
         asked = RestScripts()
-        url = await stack.enter_async_context(_rest(config, analyzer, asked, speaker))
-        host = _script_host(config, scripts, analyzer, speaker, clock=clock, url=url)
-        asked.host = peers.host = host
+        url = await stack.enter_async_context(_rest(config, analyzer, asked, bgp))
+        host = _script_host(config, scripts, analyzer, port, url=url)
+        asked.host, told.up, told.down = host, host.bgp_up, host.bgp_down
         await stack.enter_async_context(_scripts(host, analyzer, clock))
         stack.enter_context(_ticks(analyzer, clock))
         ports = tuple(receiver.address[1] for receiver in receiving.receivers)
-        yield Running(ports, url, speaker.ports if speaker is not None else (), analyzer, speaker)
+        yield Running(ports, url, *bgp.ports(), analyzer, bgp)
 
 
 def _stop_on_signals() -> asyncio.Event:
@@ -184,12 +185,10 @@ def _script_host(
     config: Config,
     scripts: tuple[Path, ...],
     analyzer: Analyzer,
-    speaker: Speaker | None,
+    port: SpeakerPort,
     *,
-    clock: Clock,
     url: str | None,
 ) -> ScriptHost:
-    port = SpeakerPort(speaker, asyncio.get_running_loop()) if speaker else RouteLog(lambda: clock.time_ns() / 1e9)
     services = Services(
         backend=analyzer,
         bgp=port,
@@ -220,30 +219,7 @@ async def _scripts(host: ScriptHost, analyzer: Analyzer, clock: Clock) -> AsyncI
 
 
 @contextlib.asynccontextmanager
-async def _speaker(config: Config, hooks: Hooks) -> AsyncIterator[Speaker | None]:
-    """Speak BGP until the block ends; on port 1179 where 179 needs privileges that are not there."""
-    peers, state = peers_of(config.bgp), state_of(config.bgp)
-    if not peers:
-        yield None
-        return
-    listen = config.bgp.listen or None
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            speaker = Speaker(peers, port=config.bgp.port, listen=listen, hooks=hooks, state=state)
-            await stack.enter_async_context(speaker)
-        except SourceError as error:
-            if config.bgp.port != BgpConfig().port or (state is not None and error.name == state.path):
-                raise
-            _LOG.warning("%s; listening on port %d", error, _UNPRIVILEGED_BGP_PORT)
-            speaker = Speaker(peers, port=_UNPRIVILEGED_BGP_PORT, listen=listen, hooks=hooks, state=state)
-            await stack.enter_async_context(speaker)
-        yield speaker
-
-
-@contextlib.asynccontextmanager
-async def _rest(
-    config: Config, analyzer: Analyzer, scripts: RestScripts, speaker: Speaker | None
-) -> AsyncIterator[str | None]:
+async def _rest(config: Config, analyzer: Analyzer, scripts: RestScripts, bgp: BgpService) -> AsyncIterator[str | None]:
     """Serve REST until the block ends; its URL, or None where it is off."""
     if not config.rest.enabled:
         yield None
@@ -255,8 +231,7 @@ async def _rest(
         cors_origins=config.rest.cors_origins,
         hosts=config.rest.hosts,
     )
-    bgp = RestSpeaker(speaker) if speaker is not None else None
-    app = create_app(analyzer, scripts=scripts, bgp=bgp, config=access)
+    app = create_app(analyzer, scripts=scripts, bgp=RestSpeaker(bgp), config=access)
     http = HttpConfig(host=config.rest.host, port=config.rest.port)
     async with serve_http(app, http, before_stop=lambda: end_polls(app)) as server:
         yield _reachable(server)

@@ -6,6 +6,7 @@ key; definitions, thresholds, groups and maps are parsed here too, so that a wro
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import tomllib
 from collections.abc import Mapping
@@ -15,29 +16,38 @@ from typing import Annotated, Any
 import msgspec
 
 from tidegate.agent.config import AgentConfig
+from tidegate.apps.routing import FILE, Source, bmp_parts, make_source, parse_next_hops
 from tidegate.engine.engine import EngineConfig
 from tidegate.engine.scanner import nearest
 from tidegate.engine.syntax import parse_definition, parse_group, parse_map, parse_threshold
 from tidegate.errors import ConfigError, SourceError, TextError
 from tidegate.io.bgp_range import PeerRange, check_range
-from tidegate.io.bgp_socket import check_transport
+from tidegate.io.bgp_socket import canonical, check_transport
 from tidegate.io.bgp_store import StateFile
+from tidegate.io.bmp import StationConfig
 from tidegate.io.udp import UdpSettings
+from tidegate.wire.bgp.bmp_session import BmpConfig
 from tidegate.wire.bgp.constants import Family
 from tidegate.wire.bgp.peer_config import PeerConfig, check_peer
 from tidegate.wire.bgp.profile import PROFILES
 
 __all__ = [
+    "FAMILIES",
     "BgpConfig",
+    "BmpText",
     "Config",
     "GeoConfig",
     "PeerText",
     "RestText",
     "ScriptText",
     "SflowConfig",
+    "SourceText",
     "load_config",
     "peers_of",
+    "script_peer",
+    "sources_of",
     "state_of",
+    "station_of",
 ]
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -103,6 +113,16 @@ class PeerText(_Section, frozen=True):
     profile: str = "safe"  # dialect: what the router can be told
 
 
+class SourceText(_Section, frozen=True):
+    """`[[bgp.sources]]`: agents whose samples are looked up in the table of a router."""
+
+    router: str  # address of a neighbour; bmp:ADDRESS or bmp:ADDRESS/PEER for what a router tells by BMP
+    agents: tuple[str, ...] = ("ALL",)  # addresses; ALL or EDGE: all that no other entry names
+    router6: str = ""  # another one for IPv6, where there is one
+    t: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 60.0  # seconds over which the rates of prefixes are averaged
+    value: str = "bytes"  # bytes or frames: what prefixes are ranked by
+
+
 class BgpConfig(_Section, frozen=True):
     """`[bgp]`: the speaker; without peers there is none."""
 
@@ -114,6 +134,19 @@ class BgpConfig(_Section, frozen=True):
     keep_on_stop: bool = False  # and over an orderly stop, for an upgrade
     self_test_s: Annotated[float, msgspec.Meta(gt=0, le=600)] = 3.0  # how long a session is watched in a self-test
     peers: tuple[PeerText, ...] = ()
+    sources: tuple[SourceText, ...] = ()
+    next_hops: dict[str, str] = {}  # MAC addresses of next hops, which tell the route a packet took at an exchange
+
+
+class BmpText(_Section, frozen=True):
+    """`[bmp]`: routers that tell of their peers and routes (RFC 7854); none unless `allow` names some."""
+
+    allow: tuple[str, ...] = ()  # prefixes of routers that may connect
+    listen: tuple[str, ...] = ()  # addresses; empty: all that there are
+    port: Port = 11019  # 0 takes a free one
+    max_connections: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 64
+    max_peers: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1024  # of one router
+    max_routes: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)] = 20_000_000  # of all peers of one router
 
 
 class ScriptText(_Section, frozen=True):
@@ -132,6 +165,7 @@ class Config(_Section, frozen=True):
     geo: GeoConfig = GeoConfig()
     rest: RestText = RestText()
     bgp: BgpConfig = BgpConfig()
+    bmp: BmpText = BmpText()
     agent: AgentConfig = AgentConfig()
     scripts: tuple[ScriptText, ...] = ()
     store: str = ""  # folder of what scripts remember; empty: they forget at the end
@@ -152,7 +186,7 @@ _TYPES = {
     "bool": "true or false",
     "null": "nothing",
 }
-_FAMILIES = {
+FAMILIES = {
     "ipv4": Family.IPV4_UNICAST,
     "ipv6": Family.IPV6_UNICAST,
     "ipv4-flowspec": Family.IPV4_FLOWSPEC,
@@ -194,14 +228,14 @@ def _peer_of(config: BgpConfig, peer: PeerText, key: str) -> PeerConfig | PeerRa
         raise ConfigError("bgp", "peers need local_as and router_id")
     if peer.profile not in PROFILES:
         raise ConfigError(f"{key}.profile", f"{peer.profile!r} is none of {', '.join(PROFILES)}")
-    unknown = [family for family in peer.families if family not in _FAMILIES]
+    unknown = [family for family in peer.families if family not in FAMILIES]
     if unknown:
-        raise ConfigError(f"{key}.families", f"{unknown[0]!r} is none of {', '.join(_FAMILIES)}")
+        raise ConfigError(f"{key}.families", f"{unknown[0]!r} is none of {', '.join(FAMILIES)}")
     told = {field: getattr(peer, field) for field in PeerConfig.__struct_fields__ if field in peer.__struct_fields__}
     told |= {
         "local_as": local_as,
         "router_id": config.router_id,
-        "families": tuple(_FAMILIES[family] for family in peer.families),
+        "families": tuple(FAMILIES[family] for family in peer.families),
         "profile": PROFILES[peer.profile],
     }
     known = PeerConfig(**told)
@@ -214,6 +248,29 @@ def _peer_of(config: BgpConfig, peer: PeerText, key: str) -> PeerConfig | PeerRa
     return known
 
 
+def script_peer(router: str, local_as: int | str, router_id: int | str, told: Mapping[str, object]) -> PeerConfig:
+    """Return a neighbour that a script adds, `told` with the keys of `[[bgp.peers]]`; `ConfigError`."""
+    if not isinstance(router, str) or "/" in router:
+        raise ConfigError("add_neighbor.router", f"an address is expected, not {router!r:.100}")
+    key = f"bgp.peers.{canonical(router)}"
+    unknown = next((name for name in told if name not in PeerText.__struct_fields__), None)
+    if unknown is not None:
+        raise ConfigError(f"{key}.{unknown}", f"unknown setting; {nearest(unknown, PeerText.__struct_fields__)}")
+    asn = int(local_as) if isinstance(local_as, str) and local_as.isdecimal() else local_as
+    try:
+        text = msgspec.convert({**told, "address": canonical(router), "local_as": asn}, PeerText)
+        name = str(ipaddress.IPv4Address(router_id))
+    except msgspec.ValidationError as error:
+        wrong = _named(error)
+        raise ConfigError(f"{key}.{wrong.key}", wrong.reason) from None
+    except ValueError:
+        raise ConfigError(f"{key}.router_id", f"an IPv4 address is expected, not {router_id!r:.100}") from None
+    known = _peer_of(BgpConfig(router_id=name), text, key)
+    if isinstance(known, PeerRange):  # pragma: no cover - its address has no slash
+        raise TypeError(known)
+    return known
+
+
 def state_of(config: BgpConfig) -> StateFile | None:
     """Return where the speaker keeps its state, or None; `ConfigError`."""
     if config.state:
@@ -221,6 +278,47 @@ def state_of(config: BgpConfig) -> StateFile | None:
     if config.keep_on_stop:
         raise ConfigError("bgp.keep_on_stop", "there is nothing to keep without bgp.state")
     return None
+
+
+def sources_of(config: BgpConfig) -> list[Source]:
+    """Return which agents are looked up in which tables; `ConfigError` where a router is not among the neighbours."""
+    names = [canonical(peer.address) for peer in config.peers]
+    found = []
+    for place, text in enumerate(config.sources):
+        key = f"bgp.sources.{place + 1}"
+        source = make_source(text.agents, text.router, text.router6, t=text.t, value=text.value, key=key)
+        for name, field in ((source.router, "router"), (source.router6, "router6")):
+            if name and name != FILE and bmp_parts(name) is None and not any(_holds(one, name) for one in names):
+                known = ", ".join(names) or "none"
+                raise ConfigError(f"{key}.{field}", f"{name} is no neighbour (known: {known})")
+        found.append(source)
+    return found
+
+
+def _holds(name: str, address: str) -> bool:
+    """Tell whether an address is that of a neighbour, or of a prefix of neighbours."""
+    if "/" not in name:
+        return name == address
+    network, found = ipaddress.ip_network(name), ipaddress.ip_address(address)
+    return found.version == network.version and found in network
+
+
+def station_of(config: BmpText) -> StationConfig | None:
+    """Return how routers may connect by BMP, or None where none may; `ConfigError`."""
+    if not config.allow:
+        return None
+    for text in config.allow:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError as error:
+            raise ConfigError("bmp.allow", f"{error}; give prefixes such as 192.0.2.0/24") from None
+    return StationConfig(
+        allow=config.allow,
+        listen=config.listen or None,
+        port=config.port,
+        max_connections=config.max_connections,
+        router=BmpConfig(max_peers=config.max_peers, max_routes=config.max_routes),
+    )
 
 
 def _check_keys(raw: Mapping[str, Any], struct: type[msgspec.Struct], above: str) -> None:
@@ -252,6 +350,7 @@ def _check_tables(raw: Mapping[str, Any]) -> None:
 def _named(error: msgspec.ValidationError) -> ConfigError:
     """Return an error of msgspec's as one of ours, its path as a dotted key and its types as TOML calls them."""
     reason, _, path = str(error).partition(" - at `$")
+    reason = reason.replace(" | null`", "`")  # what may be left out
     for theirs, ours in _TYPES.items():
         reason = reason.replace(f"`{theirs}`", ours)
     key = re.sub(r"\[(\d+)\]", lambda found: f".{int(found[1]) + 1}", path.rstrip("`")).lstrip(".")
@@ -284,6 +383,9 @@ def _check_texts(config: Config) -> None:
                 raise ConfigError(f"{section}.{name}", str(error)) from None
     peers_of(config.bgp)
     state_of(config.bgp)
+    sources_of(config.bgp)
+    parse_next_hops(config.bgp.next_hops)
+    station_of(config.bmp)
 
 
 def _beside(path: Path, scripts: tuple[ScriptText, ...]) -> tuple[ScriptText, ...]:

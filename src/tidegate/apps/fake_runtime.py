@@ -17,8 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tidegate.apps.fake_backend import FakeBackend
+from tidegate.apps.route_log import FakeTables, RouteChange, RouteLog
 from tidegate.apps.script import LogLine, Runtime, Services, Shared, Store
-from tidegate.apps.script_bgp import RouteChange, RouteLog
 from tidegate.apps.script_desk import Desk, Job, Kind, finish
 from tidegate.apps.script_http import HttpCall, HttpError, as_http_error
 from tidegate.control.flowspec import format_flow
@@ -28,7 +28,7 @@ from tidegate.errors import ConfigError, EncodeError
 from tidegate.io.fetch import HttpRequest, HttpResponse
 from tidegate.web.answers import Reply, answer_of, refusal
 
-__all__ = ["FakeBackend", "FakeRuntime"]
+__all__ = ["FakeBackend", "FakeRuntime", "FakeTables"]
 
 _AGENT = "192.0.2.254"
 
@@ -39,7 +39,7 @@ class FakeRuntime:
     `now` is the time it starts at, in seconds since 1970 UTC. `peers` are the BGP peers that exist; with none, any
     address is taken for one. `log`, `requests` and `changes` grow with what the script does; `answer` is called for
     each HTTP request and returns the response, 200 without a body unless set. `store` may be kept for a second
-    runtime, to test a restart.
+    runtime, to test a restart. `tables` says what routers' tables have.
     """
 
     def __init__(
@@ -58,7 +58,8 @@ class FakeRuntime:
         self.requests: list[HttpRequest] = []
         self.answer: Callable[[HttpRequest], HttpResponse] = lambda request: HttpResponse(200, url=request.url)
         self._desk = Desk(round(now * 1e9))
-        self._routes = RouteLog(self.now, peers=peers)
+        self.tables = FakeTables()
+        self._routes = RouteLog(self.now, peers=peers, tables=self.tables)
         self._ids = 0
         services = Services(
             backend=self.backend, bgp=self._routes, fetch=self._fetch, log=self.log.append, shared=Shared()
@@ -69,6 +70,11 @@ class FakeRuntime:
     def changes(self) -> list[RouteChange]:
         """What was announced and withdrawn by BGP, in order."""
         return self._routes.changes
+
+    @property
+    def asked(self) -> list[tuple[str, ...]]:
+        """What else was asked of BGP peers, in order: `("refresh", peer, family)`, `("reset", peer)` and so on."""
+        return self._routes.asked
 
     def now(self) -> float:
         """Return the made-up time in seconds since 1970 UTC."""

@@ -18,9 +18,12 @@ import numpy as np
 
 from tidegate.apps.analyzer import Analyzer
 from tidegate.apps.config import Config
+from tidegate.apps.file_tables import FileTables
 from tidegate.apps.pipeline import build_analyzer, script_files, store_folder
+from tidegate.apps.rib_file import RibFile, table_of_file
+from tidegate.apps.route_log import RouteChange, RouteLog
+from tidegate.apps.routing import RouterTable
 from tidegate.apps.script import Services, Shared
-from tidegate.apps.script_bgp import RouteChange, RouteLog
 from tidegate.apps.script_host import ScriptHost, log_line
 from tidegate.apps.shard import Shard
 from tidegate.data.block import Block, part_of_block
@@ -65,7 +68,7 @@ class Told(msgspec.Struct, frozen=True):
 class _Run:
     """One replay: where it is."""
 
-    def __init__(self, config: Config, scripts: tuple[Path, ...], told: Told) -> None:
+    def __init__(self, config: Config, scripts: tuple[Path, ...], told: Told, table: RouterTable | None = None) -> None:
         self._told = told
         self.now_ns = 0  # what scripts take for the time
         self._begun = False
@@ -73,7 +76,8 @@ class _Run:
         self.last_ns = 0  # time of the last datagram
         self.analyzer, shards = build_analyzer(config, shards=1, now_ns=lambda: self.now_ns)
         self.shard = shards[0]
-        self.routes = RouteLog(lambda: self.now_ns / 1e9)
+        tables = None if table is None else FileTables(self.analyzer, table, config.bgp)
+        self.routes = RouteLog(lambda: self.now_ns / 1e9, tables=tables)
         services = Services(backend=self.analyzer, bgp=self.routes, fetch=fetch, log=log_line, shared=Shared())
         files = script_files(config, scripts)
         self.host = ScriptHost(files, services, store=store_folder(config), in_step=True)
@@ -154,16 +158,25 @@ def _time_of(one: Event | FlowRecord) -> int:
     return one.time_ns if isinstance(one, Event) else one.end * 1_000_000
 
 
-def replay(
-    paths: Sequence[Path], config: Config, *, scripts: tuple[Path, ...], speed: float | None, clock: Clock, told: Told
+def replay(  # noqa: PLR0913 - the options of the command
+    paths: Sequence[Path],
+    config: Config,
+    *,
+    scripts: tuple[Path, ...],
+    speed: float | None,
+    clock: Clock,
+    told: Told,
+    rib: RibFile | None = None,
 ) -> Replayed:
     """Replay recordings one after the other; `speed` is a multiple of real time, None as fast as possible.
 
-    `SourceError` where one cannot be read, before anything is replayed where it cannot be opened.
+    `rib` is the routing table in which all samples are looked up. `SourceError` where a recording cannot be read,
+    before anything is replayed where it cannot be opened.
     """
+    table = None if rib is None else table_of_file(rib)
     with contextlib.ExitStack() as stack:
         captures = [stack.enter_context(contextlib.closing(Capture(path))) for path in paths]
-        run = _Run(config, scripts, told)
+        run = _Run(config, scripts, told, table)
         for block in pace(_blocks(captures, told.progress), clock, speed=speed):
             if len(block):
                 run.take(block)

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from tidegate.apps.prefix_ranking import TopPrefixes
 from tidegate.apps.script_bgp import Bgp, BgpPort
 from tidegate.apps.script_desk import Desk, Kind, Timer
 from tidegate.apps.script_http import HttpCall, HttpError, bad_request, not_found, unavailable
@@ -40,6 +41,7 @@ __all__ = [
     "Shared",
     "Store",
     "Timer",
+    "TopPrefixes",
     "bad_request",
     "not_found",
     "unavailable",

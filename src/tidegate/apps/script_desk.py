@@ -182,6 +182,8 @@ def _name(subject: object) -> str:
             return subject.threshold_id
         case FlowRecord():
             return subject.name
+        case str():
+            return subject
         case _:
             return ""
 

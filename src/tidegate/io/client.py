@@ -47,15 +47,17 @@ class Client:
 
         `wait_s` is how long the instance may take on purpose; a query's value of None is left out.
         """
-        known = {name: value for name, value in query.items() if value is not None}
-        text = urlencode(known, doseq=True)
-        return self._send(f"{_path(path)}{'?' + text if text else ''}", wait_s)
+        return self._send("GET", _target(path, query), wait_s)
 
-    def _send(self, target: str, wait_s: float) -> object:
+    def post(self, *path: str, wait_s: float = 0.0, **query: object) -> object:
+        """Ask for something to be done, as `get` asks; None where there is nothing to answer."""
+        return self._send("POST", _target(path, query), wait_s)
+
+    def _send(self, method: str, target: str, wait_s: float) -> object:
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         connection = self._kind(self._host, self._port, timeout=_TIMEOUT_S + wait_s)
         try:
-            connection.request("GET", self._base + target, headers=headers)
+            connection.request(method, self._base + target, headers=headers)
             reply = connection.getresponse()
             data = reply.read(MAX_ANSWER + 1)
         except TimeoutError:
@@ -68,10 +70,18 @@ class Client:
             raise SourceError(self._url, _refusal(reply, data))
         if len(data) > MAX_ANSWER:
             raise SourceError(self._url, f"{target} answered more than {MAX_ANSWER} octets; is this tidegate?")
+        if reply.status == HTTPStatus.NO_CONTENT:
+            return None
         try:
             return json.loads(data)
         except ValueError:
             raise SourceError(self._url, f"{target} answered no JSON; is this tidegate?") from None
+
+
+def _target(path: tuple[str, ...], query: dict[str, object]) -> str:
+    known = {name: value for name, value in query.items() if value is not None}
+    text = urlencode(known, doseq=True)
+    return f"{_path(path)}{'?' + text if text else ''}"
 
 
 def _path(parts: tuple[str, ...]) -> str:

@@ -17,12 +17,18 @@ __all__ = [
     "AgentInfo",
     "Announcer",
     "Backend",
+    "BgpNoticeInfo",
+    "BmpPeerInfo",
+    "BmpRouterInfo",
     "DataSourceInfo",
     "NeighborInfo",
+    "ReceivedRequest",
     "ScriptHost",
     "ScriptReply",
     "ScriptRequest",
     "ScriptStatus",
+    "SelfTestInfo",
+    "TopPrefixesRequest",
 ]
 
 
@@ -176,8 +182,82 @@ class NeighborInfo(msgspec.Struct, frozen=True, omit_defaults=True, rename="came
     dynamic: bool = False  # made from a prefix of the configuration
 
 
+class BmpPeerInfo(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """A peer of a router, as the router tells it by BMP."""
+
+    name: str  # address, or loc-rib for the routes that the router uses
+    asn: int
+    router_id: str
+    state: str  # up or down
+    since: float  # seconds since 1970 UTC of the last change up or down
+    reason: str = ""  # why it is down
+    table_name: str = ""
+    view: str = ""  # whose routes make its table: loc-rib, post-policy or pre-policy
+    prefixes: Mapping[str, int] = {}  # routes, each family
+    end_of_rib: tuple[str, ...] = ()  # families of which all is told
+    updates: Mapping[str, int] = {}  # each view
+    problems: Mapping[str, int] = {}
+    statistics: Mapping[str, int] = {}  # the router's own counters
+    mirrored: int = 0  # messages that the router passed on as they came
+
+
+class BmpRouterInfo(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """A router that tells of its peers by BMP."""
+
+    address: str
+    port: int
+    state: str  # up or down
+    since: float  # seconds since 1970 UTC
+    sys_name: str = ""
+    sys_descr: str = ""
+    last_error: str = ""  # why the connection before ended, or this one
+    octets: int = 0
+    routes: int = 0
+    messages: Mapping[str, int] = {}
+    ignored: Mapping[str, int] = {}  # what could not be used, by reason
+    peers: tuple[BmpPeerInfo, ...] = ()
+
+
+class BgpNoticeInfo(msgspec.Struct, frozen=True, rename="camel"):
+    """Something that happened to a neighbour, in words."""
+
+    notice_id: int = msgspec.field(name="noticeID")
+    time: float  # seconds since 1970 UTC
+    router: str
+    kind: str  # change, warning or bmp
+    text: str
+
+
+class TopPrefixesRequest(msgspec.Struct, frozen=True):
+    """Which prefixes of a router's table to rank."""
+
+    max_prefixes: int
+    min_value: float
+    direction: str
+    include_covered: bool
+    min_prefix: int
+    prune_covered: bool
+    ipv6: bool
+
+
+class ReceivedRequest(msgspec.Struct, frozen=True):
+    """Which of a router's routes to return: those inside `prefix`, behind the prefix `after`; empty texts for all."""
+
+    max_routes: int
+    prefix: str = ""
+    after: str = ""
+
+
+class SelfTestInfo(msgspec.Struct, frozen=True):
+    """What came of a self-test; `families` has a sentence each."""
+
+    passed: bool
+    profile: str
+    families: dict[str, str]
+
+
 class Announcer(Protocol):
-    """A BGP speaker; every method is called on the event loop that serves REST, and returns at once.
+    """BGP; every method is called on the event loop that serves REST, and returns at once or is awaited.
 
     `router` is the address of a neighbour: `ConfigError` where there is no such one. Objects are those of
     `tidegate.control.flowspec` and `tidegate.control.unicast`, and so are the errors: `TextError`, `Inexpressible`
@@ -204,6 +284,33 @@ class Announcer(Protocol):
 
     def withdraw_route(self, router: str, prefix: str) -> bool:
         """Want the route of a prefix no more; False where there was none."""
+
+    def routers(self) -> list[BmpRouterInfo]:
+        """Return the routers that tell of their peers by BMP."""
+
+    def log(self, router: str | None, most: int) -> list[BgpNoticeInfo]:
+        """Return what happened lately, of all routers or one, newest first."""
+
+    async def top_prefixes(self, router: str, request: TopPrefixesRequest) -> dict[str, object]:
+        """Return the prefixes of a router's table that carry most traffic."""
+
+    async def best_route(self, router: str, address: str) -> dict[str, object] | None:
+        """Return the longest match of an address in a router's table, or None."""
+
+    async def received_routes(self, router: str, request: ReceivedRequest) -> list[dict[str, object]]:
+        """Return routes of a router's table, in order."""
+
+    def received_flows(self, router: str, most: int) -> list[dict[str, object]]:
+        """Return the FlowSpec rules that a router has announced, in the order in which they are tried."""
+
+    def reset(self, router: str) -> None:
+        """End the session with a neighbour; it comes back."""
+
+    def refresh(self, router: str, family: str | None) -> list[str]:
+        """Ask a neighbour for its routes again, of all families or one; return the families it was asked for."""
+
+    async def self_test(self, router: str) -> SelfTestInfo:
+        """Send a neighbour a rule that can hit nothing, watch the session, and withdraw the rule."""
 
 
 class ScriptStatus(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -9,21 +9,18 @@ from collections.abc import Mapping
 from typing import Final
 
 from litestar import delete, get, put
-from litestar.params import RawBody
+from litestar.params import FromQuery, RawBody
 
 from tidegate.errors import TextError
-from tidegate.web.backend import Announcer, NeighborInfo
+from tidegate.web.backend import NeighborInfo
+from tidegate.web.bgp_tables import speaker_of
 from tidegate.web.inject import Bgp, Segment
 from tidegate.web.replies import bad_text, not_found, parse_object
 from tidegate.wire.bgp.prefix import Prefix, parse_prefix
 
 __all__ = ["HANDLERS"]
 
-
-def _speaker(bgp: Announcer | None) -> Announcer:
-    if bgp is None:
-        raise not_found("BGP neighbour: BGP is not configured")
-    return bgp
+_MOST_RULES: Final = 10_000
 
 
 @get("/bgp/neighbors/json", tags=["bgp"], summary="BGP neighbours", sync_to_thread=False)
@@ -33,27 +30,31 @@ def read_neighbors(bgp: Bgp) -> list[NeighborInfo]:
 
 
 @get("/bgp/flowspec/{router:str}/json", tags=["bgp"], summary="FlowSpec rules", sync_to_thread=False)
-def read_rules(router: Segment, bgp: Bgp) -> list[dict[str, object]]:
-    """Return the FlowSpec rules wanted at a neighbour."""
-    return _speaker(bgp).flows(router)
+def read_rules(router: Segment, bgp: Bgp, *, received: FromQuery[bool] = False) -> list[dict[str, object]]:
+    """Return the FlowSpec rules wanted at a neighbour or, with `received`, those that it has announced.
+
+    Rules that were received come in the order in which they are tried, at most 10000, each also in words.
+    """
+    speaker = speaker_of(bgp)
+    return speaker.received_flows(router, _MOST_RULES) if received else speaker.flows(router)
 
 
 @put("/bgp/flowspec/{router:str}/json", tags=["bgp"], summary="Announce a rule", status_code=204, sync_to_thread=False)
 def put_rule(router: Segment, body: RawBody, bgp: Bgp) -> None:
     """Announce a FlowSpec rule; it replaces the one with the same match."""
-    _speaker(bgp).announce_flow(router, parse_object(body))
+    speaker_of(bgp).announce_flow(router, parse_object(body))
 
 
 @delete("/bgp/flowspec/{router:str}/json", tags=["bgp"], summary="Withdraw a rule", sync_to_thread=False)
 def delete_rule(router: Segment, body: RawBody, bgp: Bgp) -> None:
     """Withdraw the FlowSpec rule with the match of the body, if there is one."""
-    _speaker(bgp).withdraw_flow(router, parse_object(body))
+    speaker_of(bgp).withdraw_flow(router, parse_object(body))
 
 
 @get("/bgp/routepusher/{router:str}/json", tags=["bgp"], summary="Prefixes announced", sync_to_thread=False)
 def read_prefixes(router: Segment, bgp: Bgp) -> list[str]:
     """Return the prefixes of the unicast routes wanted at a neighbour."""
-    return [str(route["prefix"]) for route in _speaker(bgp).routes(router)]
+    return [str(route["prefix"]) for route in speaker_of(bgp).routes(router)]
 
 
 @get(
@@ -65,7 +66,7 @@ def read_prefixes(router: Segment, bgp: Bgp) -> list[str]:
 def read_route(router: Segment, address: Segment, bits: Segment, bgp: Bgp) -> Mapping[str, object]:
     """Return the unicast route of a prefix."""
     prefix = _prefix(address, bits)
-    for route in _speaker(bgp).routes(router):
+    for route in speaker_of(bgp).routes(router):
         if route["prefix"] == str(prefix):
             return route
     raise not_found(f"route {prefix} at {router}")
@@ -81,7 +82,7 @@ def read_route(router: Segment, address: Segment, bits: Segment, bgp: Bgp) -> Ma
 def put_route(router: Segment, address: Segment, bits: Segment, body: RawBody, bgp: Bgp) -> None:
     """Announce a unicast route, such as a blackhole; it replaces the one with the same prefix."""
     prefix = _prefix(address, bits)
-    _speaker(bgp).announce_route(router, {**parse_object(body), "prefix": str(prefix)})
+    speaker_of(bgp).announce_route(router, {**parse_object(body), "prefix": str(prefix)})
 
 
 @delete(
@@ -93,7 +94,7 @@ def put_route(router: Segment, address: Segment, bits: Segment, body: RawBody, b
 def delete_route(router: Segment, address: Segment, bits: Segment, bgp: Bgp) -> None:
     """Withdraw the unicast route of a prefix, if there is one."""
     prefix = _prefix(address, bits)
-    _speaker(bgp).withdraw_route(router, str(prefix))
+    speaker_of(bgp).withdraw_route(router, str(prefix))
 
 
 def _prefix(address: str, bits: str) -> Prefix:

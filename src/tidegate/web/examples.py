@@ -82,6 +82,62 @@ _NEIGHBOR: Final = {
     "routerId": "192.0.2.254",
     "families": ["ipv4-unicast", "ipv4-flowspec"],
 }
+_RECEIVED: Final = {
+    "prefix": "203.0.113.0/24",
+    "nexthop": "198.51.100.1",
+    "aspath": "64500-64501",
+    "origin": "IGP",
+    "localpref": 100,
+    "med": 0,
+    "communities": "64500:1-64500:2",
+    "parentprefix": "203.0.112.0/20",
+}
+_TOP_PREFIXES: Final = {
+    "state": "established",
+    "as": 64500,
+    "nPrefixes": 512345,
+    "learnedPrefixesAdded": 512400,
+    "learnedPrefixesRemoved": 55,
+    "pushedPrefixesAdded": 10,
+    "pushedPrefixesRemoved": 0,
+    "direction": "destination",
+    "valueTotal": 1.2e9,
+    "valueCoverage": 4.5e7,
+    "valuePercentCoverage": 3.75,
+    "topPrefixes": [{"value": 4.5e7, **_RECEIVED}],
+}
+_MONITORED: Final = {
+    "address": "192.0.2.253",
+    "port": 41011,
+    "state": "up",
+    "since": 1700000000.5,
+    "sysName": "edge-1",
+    "octets": 41000000,
+    "routes": 512345,
+    "peers": [
+        {
+            "name": "loc-rib",
+            "asn": 65001,
+            "routerId": "192.0.2.253",
+            "state": "up",
+            "since": 1700000000.5,
+            "view": "loc-rib",
+            "prefixes": {"ipv4-unicast": 512345},
+        }
+    ],
+}
+_NOTICE: Final = {
+    "noticeID": 3,
+    "time": 1700000000.5,
+    "router": "192.0.2.254",
+    "kind": "change",
+    "text": "openconfirm to established: the peer agreed",
+}
+_TESTED: Final = {
+    "passed": True,
+    "profile": "safe",
+    "families": {"ipv4-flowspec": "the rule was sent, the session stayed up for 3 s, and the rule was withdrawn"},
+}
 _PREFIX_PATH: Final = "/bgp/routepusher/{router}/{address}/{bits}/json"
 
 EXAMPLES: Final[Mapping[tuple[str, str], Example]] = MappingProxyType(
@@ -121,6 +177,15 @@ EXAMPLES: Final[Mapping[tuple[str, str], Example]] = MappingProxyType(
         ("get", "/bgp/flowspec/{router}/json"): Example(reply=[_RULE]),
         ("put", "/bgp/flowspec/{router}/json"): Example(body=_RULE),
         ("delete", "/bgp/flowspec/{router}/json"): Example(body=_RULE),
+        ("get", "/bgp/topprefixes/{router}/json"): Example(reply=_TOP_PREFIXES),
+        ("get", "/bgp/topprefixes6/{router}/json"): Example(reply={**_TOP_PREFIXES, "topPrefixes": []}),
+        ("get", "/bgp/prefix/{router}/json"): Example(reply=_RECEIVED),
+        ("get", "/bgp/routes/{router}/json"): Example(reply=[_RECEIVED]),
+        ("post", "/bgp/reset/{router}/json"): Example(),
+        ("post", "/bgp/refresh/{router}/json"): Example(reply=["ipv4-unicast"]),
+        ("post", "/bgp/selftest/{router}/json"): Example(reply=_TESTED),
+        ("get", "/bgp/bmp/json"): Example(reply=[_MONITORED]),
+        ("get", "/bgp/log/json"): Example(reply=[_NOTICE]),
         ("get", "/bgp/routepusher/{router}/json"): Example(reply=["192.0.2.1/32"]),
         ("get", _PREFIX_PATH): Example(reply={"prefix": "192.0.2.1/32", **_ROUTE}),
         ("put", _PREFIX_PATH): Example(body=_ROUTE),

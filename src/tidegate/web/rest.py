@@ -16,7 +16,7 @@ from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
 
 from tidegate.web import bgp as bgp_routes
-from tidegate.web import definitions, events, flows, metrics, prometheus, server
+from tidegate.web import bgp_tables, definitions, events, flows, metrics, prometheus, server
 from tidegate.web import scripts as script_routes
 from tidegate.web.access import RestConfig, access_guard, add_security_headers
 from tidegate.web.backend import Announcer, Backend, ScriptHost
@@ -34,6 +34,7 @@ _HANDLERS: Final[tuple[HTTPRouteHandler, ...]] = (
     *events.HANDLERS,
     *metrics.HANDLERS,
     *bgp_routes.HANDLERS,
+    *bgp_tables.HANDLERS,
     *script_routes.HANDLERS,
     *prometheus.HANDLERS,
 )

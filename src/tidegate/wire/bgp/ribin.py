@@ -66,6 +66,8 @@ class RibIn:
         )
         self.announced = 0  # since the beginning, unicast routes, also those that replaced another
         self.withdrawn = 0
+        self.learned = dict.fromkeys(_UNICAST, 0)  # the same by family
+        self.forgotten = dict.fromkeys(_UNICAST, 0)
 
     def count(self, family: Family) -> int:
         """Return how many routes of a family there are."""
@@ -123,6 +125,8 @@ class RibIn:
         self.withdrawn += int(cuts[:, Cut.GONE].sum())
         for family, table in self.tables.items():
             mine = cuts[cuts[:, Cut.IPV6] == (family.afi is Afi.IPV6)]
+            self.learned[family] += int(mine[:, Cut.HERE].sum())
+            self.forgotten[family] += int(mine[:, Cut.GONE].sum())
             if len(mine):
                 announcing = np.flatnonzero((cuts[:, Cut.HERE] > 0) & (cuts[:, Cut.IPV6] == (family.afi is Afi.IPV6)))
                 table.take(
