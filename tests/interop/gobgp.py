@@ -113,7 +113,12 @@ def _neighbor(setup: Setup, version: int) -> str:
         + ("[neighbors.afi-safis.mp-graceful-restart.config]\nenabled = true\n" if setup.restart_s else "")
         for name in _FAMILIES
     )
-    restart = f"[neighbors.graceful-restart.config]\nenabled = true\nrestart-time = {setup.restart_s}\n"
+    restart = f"""
+[neighbors.graceful-restart.config]
+enabled = true
+notification-enabled = true
+restart-time = {setup.restart_s}
+"""
     multihop = "[neighbors.ebgp-multihop.config]\nenabled = true\nmultihop-ttl = 5\n"
     return f"""
 [[neighbors]]

@@ -21,8 +21,10 @@ from interop.heard import expected
 from interop.lab import THEIR_AS, THEIRS, Lab, SpeakerThread, need, open_lab, peer_config, wait_for, wait_to_hear
 from interop.shown import (
     DAEMONS,
+    ROUTES,
     WRITTEN_HOLES,
     WRITTEN_RULES,
+    picture,
     shows,
     shows_holes,
     shows_no_holes,
@@ -171,3 +173,18 @@ def test_we_keep_the_routes_of_a_daemon_that_crashed(kind: type[Daemon]) -> None
                 show=lambda: str(speaker.neighbor()),
             )
             assert time.monotonic() > killed + 7.0
+
+
+@pytest.mark.parametrize("kind", [GoBgp, Bird, Frr])
+def test_nothing_outlives_a_stop_that_was_meant(kind: type[Daemon]) -> None:
+    """Also where the daemon would keep routes over a NOTIFICATION (RFC 8538): the one that is sent forbids it."""
+    need(*kind.programs)
+    with open_lab() as lab:
+        daemon = kind(lab, Setup(restart_s=120))
+        daemon.start()
+        with SpeakerThread(lab, [peer_config()], port=None) as speaker:
+            speaker.announce(*ROUTES)
+            wait_for(lambda: shows(daemon, DAEMONS[kind]), "all routes", show=lambda: picture(daemon, speaker))
+            agreed = [words for words in speaker.neighbor().capabilities if words.startswith("graceful restart")]
+            assert len(agreed) == 1
+        wait_for(lambda: shows_none(daemon), "nothing left", show=daemon.flow4)
