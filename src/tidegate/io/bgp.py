@@ -311,7 +311,8 @@ class Speaker:
 
     def _new_link(self, config: PeerConfig, members: Members | None = None) -> Link:
         restarted = time.monotonic() < self._restarted_until
-        peer = Peer(config, jitter=self._jitter, restarted=restarted, lock=threading.Lock())
+        keeps = self._state is not None
+        peer = Peer(config, jitter=self._jitter, keeps=keeps, restarted=restarted, lock=threading.Lock())
         if members is None:
             return Link(peer, self._hooks, spawn=self._spawn)
         return Link(peer, self._hooks, spawn=self._spawn, idle=members.idle)

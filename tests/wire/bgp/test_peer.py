@@ -462,6 +462,13 @@ def offered(**changes: object) -> Capabilities:
     return peer(LOW, **changes).sessions[Way.OUT].config.open.capabilities
 
 
+def test_who_cannot_say_its_routes_again_asks_nobody_to_keep_them() -> None:
+    helper = Peer(LOW, jitter=lambda: 1.0, keeps=False, restarted=True)
+    said = helper.sessions[Way.OUT].config.open.capabilities.graceful_restart
+    assert said == GracefulRestart(0, notification=True)
+    assert not helper.status().restarting
+
+
 def test_what_is_offered() -> None:
     usual = offered()
     assert usual.route_refresh

@@ -62,9 +62,9 @@ class Inbound:
         negotiated, self.negotiated = self.negotiated, None
         self._refreshed.clear()
         self.end_of_rib.clear()
-        news = self._settle_now(finish=True)
+        news = self._settle_now()
         again = "stale since the restart before"  # RFC 4724 4.2: consecutive restarts
-        news += self._sweep(self._stale.keys(), again, finish=True)
+        news += self._sweep(self._stale.keys(), again)
         self._stale.clear()
         restart = None if negotiated is None else negotiated.graceful_restart
         kept: frozenset[Family] = frozenset()
@@ -107,10 +107,10 @@ class Inbound:
         """Remove what has turned out to be stale, where all is taken that came before; call it after `rib_in.work`."""
         return [] if self.rib_in.busy else self._settle_now()
 
-    def _settle_now(self, *, finish: bool = False) -> list[News]:
-        """Remove it at once; `finish` where others are about to be marked, which must not go along."""
+    def _settle_now(self) -> list[News]:
+        """Remove it behind what waits, and before what is marked or taken after this."""
         leaving, self._leaving = self._leaving, {}
-        return [each for family, why in leaving.items() for each in self._sweep((family,), why, finish=finish)]
+        return [each for family, why in leaving.items() for each in self._sweep((family,), why)]
 
     def refresh(self, refresh: RouteRefresh, now: Seconds) -> list[News]:
         """Take the begin or the end of a refresh (RFC 7313 section 4)."""
@@ -121,7 +121,7 @@ class Inbound:
             if self.negotiated.graceful_restart is not None and family not in self.end_of_rib:
                 text = f"a refresh of {family.label} began before End-of-RIB and is ignored"
                 return [Notice(NoticeKind.REFRESH, text)]
-            news = self._settle_now(finish=True)
+            news = self._settle_now()
             self.rib_in.mark_stale((family,))
             self._refreshed[family] = Seconds(now + self._stale_s)
             return news
@@ -163,13 +163,9 @@ class Inbound:
             self._leaving.pop(family, None)
         return [Gone(found, count, why)] if count else []
 
-    def _sweep(self, families: Iterable[Family], why: str, *, finish: bool = False) -> list[News]:
+    def _sweep(self, families: Iterable[Family], why: str) -> list[News]:
         chosen = sorted(families)
-        if chosen and finish:
-            self.rib_in.finish()
         count = self.rib_in.sweep(chosen)
-        if chosen and finish:
-            self.rib_in.finish()
         return [Gone(tuple(chosen), count, why)] if count else []
 
 

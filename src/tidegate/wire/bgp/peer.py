@@ -57,18 +57,20 @@ _MOST_REASONS: Final = 64  # that problems are counted by
 _SPOKEN: Final = frozenset({Cease.SHUTDOWN, Cease.RESET})  # those that may carry words (RFC 9003)
 
 
-def _session_config(config: PeerConfig, *, restarted: bool) -> SessionConfig:
+def _session_config(config: PeerConfig, *, keeps: bool, restarted: bool) -> SessionConfig:
     peer_as = None if config.peer_as is None else Asn(config.peer_as)
     offsets = config.profile.ipv6_offset_form
-    return SessionConfig(opening(config, restarted=restarted), peer_as, config.connect_retry_s, flow_offsets=offsets)
+    said = opening(config, keeps=keeps, restarted=restarted)
+    return SessionConfig(said, peer_as, config.connect_retry_s, flow_offsets=offsets)
 
 
 class Peer:
     """The two connections of one peer, what it is told (`rib`) and what it has told (`rib_in`).
 
-    `jitter` returns numbers from 0 up to 1. `restarted` says that this side is back after a crash or an upgrade, with
-    what it announced before: peers that help keep it until `rib.complete` was called and all of it was said. `lock` is
-    for who looks routes up from another thread.
+    `jitter` returns numbers from 0 up to 1. `keeps` says that what is announced would be known after a crash, so that
+    peers may keep it meanwhile; `restarted` that this side is back from one, or from an upgrade, with what it announced
+    before: peers that help keep it until `rib.complete` was called and all of it was said. `lock` is for who looks
+    routes up from another thread.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Peer:
         config: PeerConfig,
         *,
         jitter: Callable[[], float],
+        keeps: bool = True,
         restarted: bool = False,
         lock: AbstractContextManager[Any] | None = None,
     ) -> None:
@@ -83,10 +86,11 @@ class Peer:
         self.config = config
         self.rib = RibOut(config.address, families=config.families, profile=config.profile, most=config.max_routes)
         self.inbound = Inbound(stale_s=config.stale_s, lock=lock)
-        self._restarted = restarted and config.graceful_restart_s > 0
+        self._keeps = keeps
+        self._restarted = restarted and keeps and config.graceful_restart_s > 0
         if self._restarted:
             self.rib.defer()
-        self.connections = Connections(_session_config(config, restarted=self._restarted), jitter=jitter)
+        self.connections = Connections(_session_config(config, keeps=keeps, restarted=self._restarted), jitter=jitter)
         self.last_error = ""
         self._backoff = Backoff(jitter=jitter)
         self._since = Seconds(0.0)
@@ -378,7 +382,7 @@ class Peer:
         self._restarted = False
         self._restart_until = None
         self.rib.complete()
-        self.connections.configure(_session_config(self.config, restarted=False))
+        self.connections.configure(_session_config(self.config, keeps=self._keeps, restarted=False))
 
     def _count(self, reasons: Iterable[str]) -> None:
         for reason in reasons:

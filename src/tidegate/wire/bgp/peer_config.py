@@ -88,15 +88,19 @@ def check_peer(config: PeerConfig) -> None:
         raise ConfigError(f"{key}.router_id", "0.0.0.0 is no identifier")
 
 
-def opening(config: PeerConfig, *, restarted: bool = False) -> Open:
-    """Return the OPEN to send; `restarted` tells that this side has just come back, with its routes (RFC 4724)."""
+def opening(config: PeerConfig, *, keeps: bool = True, restarted: bool = False) -> Open:
+    """Return the OPEN to send.
+
+    `keeps` tells that this side can say its routes again after a crash: else it helps peers over theirs, and asks
+    nobody to keep what it said (RFC 4724 section 3). `restarted` tells that it has just come back, with its routes.
+    """
     unicast = tuple(family for family in config.families if family.safi is Safi.UNICAST)
     restart = GracefulRestart(
-        config.graceful_restart_s,
+        config.graceful_restart_s if keeps else 0,
         restarted=restarted,
         notification=True,
-        families=config.families,
-        kept=config.families,
+        families=config.families if keeps else (),
+        kept=config.families if keeps else (),
     )
     capabilities = Capabilities(
         families=config.families,
