@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 
 import msgspec
@@ -23,24 +24,26 @@ from tidegate.wire.bgp.open import Negotiated
 from tidegate.wire.cursor import Reader
 
 NUMBERS = st.lists(U32, max_size=4).map(tuple)
-U16_ASN = st.integers(0, 65535)
+PUBLIC = (SegmentType.SET, SegmentType.SEQUENCE)  # outside of confederations
+ASN = st.integers(1, (1 << 32) - 1)
+U16_ASN = st.integers(1, 65535)
 
 
-def paths(asns: st.SearchStrategy[int]) -> st.SearchStrategy[tuple[Segment, ...]]:
-    segment = st.builds(Segment, st.sampled_from(SegmentType), st.lists(asns, min_size=1, max_size=5).map(tuple))
+def paths(asns: st.SearchStrategy[int], kinds: Iterable[SegmentType]) -> st.SearchStrategy[tuple[Segment, ...]]:
+    segment = st.builds(Segment, st.sampled_from(list(kinds)), st.lists(asns, min_size=1, max_size=5).map(tuple))
     return st.lists(segment, max_size=3).map(tuple)
 
 
 def blocks(negotiated: Negotiated) -> st.SearchStrategy[Attributes]:
     """Attributes that this session may carry."""
-    asns = U32 if negotiated.four_octet_as else U16_ASN
+    asns = ASN if negotiated.four_octet_as else U16_ASN
     address = st.binary(min_size=4, max_size=4)
     octets = st.binary(max_size=300)
     inside = negotiated.internal
     return st.builds(
         Attributes,
         origin=st.none() | st.sampled_from(Origin),
-        as_path=st.none() | paths(asns),
+        as_path=st.none() | paths(asns, SegmentType if inside else PUBLIC),
         next_hop=st.none() | address,
         med=st.none() | U32,
         local_pref=st.none() | U32 if inside else st.none(),
@@ -53,8 +56,8 @@ def blocks(negotiated: Negotiated) -> st.SearchStrategy[Attributes]:
         | st.builds(MpReach, st.integers(0, 65535), st.integers(0, 255), st.binary(max_size=32), octets),
         mp_unreach=st.none() | st.builds(MpUnreach, st.integers(0, 65535), st.integers(0, 255), octets),
         extended=st.lists(short_actions(), max_size=3).map(tuple),
-        as4_path=st.none() | paths(U32).filter(bool),
-        as4_aggregator=st.none() | st.builds(Aggregator, U32, address),
+        as4_path=st.none() | paths(ASN, PUBLIC).filter(bool),
+        as4_aggregator=st.none() | st.builds(Aggregator, ASN, address),
         ipv6_extended=st.lists(wide_actions(), max_size=3).map(tuple),
         large=st.lists(LARGE, max_size=3).map(tuple),
         only_to_customer=st.none() | U32,
@@ -106,7 +109,12 @@ BAD = {
     "originator": ("800903 000001", Reaction.WITHDRAW),
     "cluster list": ("800a05 0000000101", Reaction.WITHDRAW),
     "extended": ("c01007 80060000000000", Reaction.WITHDRAW),
+    "as path with AS 0": ("40020a 0202 0000fde8 00000000", Reaction.WITHDRAW),
     "as4 path": ("c01103 020100", Reaction.DISCARD),
+    "as4 path empty": ("c01100", Reaction.DISCARD),
+    "as4 path with AS 0": ("c01106 0201 00000000", Reaction.DISCARD),
+    "aggregator of AS 0": ("c00708 00000000 c0000201", Reaction.DISCARD),
+    "as4 aggregator of AS 0": ("c01208 00000000 c0000201", Reaction.DISCARD),
     "as4 aggregator": ("c01204 00000001", Reaction.DISCARD),
     "ipv6 extended": ("c01908 000c000000000000", Reaction.WITHDRAW),
     "large": ("c02008 0000000100000002", Reaction.WITHDRAW),

@@ -82,3 +82,9 @@ def test_a_rate_is_never_rounded_up(rate: float) -> None:
 def test_rates_without_a_single(rate: float) -> None:
     with pytest.raises(EncodeError):
         single(rate)
+
+
+@pytest.mark.parametrize("kind", ["8006", "800c"])
+def test_a_rate_that_is_no_number_is_the_same_each_time(kind: str) -> None:
+    found = [decode_action(bytes.fromhex(f"{kind}0000{rate}")) for rate in ("7fc00000", "7fffffff", "ffc00001")]
+    assert found[0] == found[1] == found[2]

@@ -3,7 +3,8 @@
 A decoder takes a reader of exactly one value and raises `DecodeError` where it is malformed; an encoder raises
 `EncodeError` where a value does not fit.
 
-Answers for: RFC 4271 section 4.3, RFC 1997, RFC 4360, RFC 4760 sections 3 and 4, RFC 5701, RFC 6793, RFC 8092.
+Answers for: RFC 4271 section 4.3, RFC 1997, RFC 4360, RFC 4760 sections 3 and 4, RFC 5065 section 5, RFC 5701,
+RFC 6793, RFC 7607, RFC 8092.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ __all__ = [
     "encode_octets",
     "encode_u8",
     "encode_u32",
+    "is_confederation",
 ]
 
 _ORIGINS: Final[frozenset[int]] = frozenset(Origin)
@@ -109,18 +111,36 @@ def _decode_path(reader: Reader, width: int) -> tuple[Segment, ...]:
         if kind not in _SEGMENTS or not count:  # RFC 7606 7.2
             raise DecodeError("unknown or empty segment", start)
         octets = reader.window(count * width)
-        segments.append(Segment(SegmentType(kind), tuple(octets.uint(width) for _ in range(count))))
+        asns = tuple(octets.uint(width) for _ in range(count))
+        if 0 in asns:
+            raise _as_zero(start)
+        segments.append(Segment(SegmentType(kind), asns))
     return tuple(segments)
+
+
+def _as_zero(offset: int) -> DecodeError:
+    return DecodeError("AS 0", offset)  # RFC 7607 section 2
 
 
 def decode_as_path(reader: Reader, negotiated: Negotiated) -> tuple[Segment, ...]:
     """Read AS_PATH, whose numbers are as wide as was negotiated."""
-    return _decode_path(reader, 4 if negotiated.four_octet_as else 2)
+    start = reader.offset
+    path = _decode_path(reader, 4 if negotiated.four_octet_as else 2)
+    if not (negotiated.internal or negotiated.confederation) and any(map(is_confederation, path)):
+        raise DecodeError("a confederation's segment from outside of it", start)  # RFC 5065 section 5
+    return path
+
+
+def is_confederation(segment: Segment) -> bool:
+    """Tell whether a segment has a meaning inside a confederation alone (RFC 5065)."""
+    return segment.type in {SegmentType.CONFED_SEQUENCE, SegmentType.CONFED_SET}
 
 
 def decode_as4_path(reader: Reader, _: Negotiated) -> tuple[Segment, ...]:
-    """Read AS4_PATH (RFC 6793)."""
-    return _decode_path(reader, 4)
+    """Read AS4_PATH (RFC 6793); a confederation's segments have no place there and are left out (its section 6)."""
+    if not len(reader):
+        raise DecodeError("no AS", reader.offset)
+    return tuple(segment for segment in _decode_path(reader, 4) if not is_confederation(segment))
 
 
 def _encode_path(segments: tuple[Segment, ...], out: Writer, width: int) -> None:
@@ -163,13 +183,21 @@ def decode_aggregator(reader: Reader, negotiated: Negotiated) -> Aggregator:
     """Read AGGREGATOR."""
     width = 4 if negotiated.four_octet_as else 2
     _exactly(reader, width + 4)
-    return Aggregator(reader.uint(width), reader.rest())
+    return _aggregator(reader, width)
+
+
+def _aggregator(reader: Reader, width: int) -> Aggregator:
+    start = reader.offset
+    found = Aggregator(reader.uint(width), reader.rest())
+    if not found.asn:
+        raise _as_zero(start)
+    return found
 
 
 def decode_as4_aggregator(reader: Reader, _: Negotiated) -> Aggregator:
     """Read AS4_AGGREGATOR."""
     _exactly(reader, 8)
-    return Aggregator(reader.u32(), reader.rest())
+    return _aggregator(reader, 4)
 
 
 def encode_aggregator(value: Aggregator, out: Writer, negotiated: Negotiated) -> None:

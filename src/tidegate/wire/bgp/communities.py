@@ -147,6 +147,12 @@ Action = (
 )
 
 
+def _rate(body: Reader) -> float:
+    """Read a rate; every NaN is the same one, so that a rule that comes again is the rule that is held."""
+    rate = body.f32()
+    return math.nan if math.isnan(rate) else rate
+
+
 def single(value: float) -> float:
     """Return the greatest IEEE single not above `value`: a limit is never widened by rounding.
 
@@ -168,12 +174,12 @@ def single(value: float) -> float:
 
 def _decode_bytes(body: Reader) -> Action:
     asn = body.u16()
-    return TrafficRateBytes(body.f32(), asn)
+    return TrafficRateBytes(_rate(body), asn)
 
 
 def _decode_packets(body: Reader) -> Action:
     asn = body.u16()
-    return TrafficRatePackets(body.f32(), asn)
+    return TrafficRatePackets(_rate(body), asn)
 
 
 def _decode_traffic_action(body: Reader) -> Action:

@@ -50,6 +50,7 @@ def heard(
         extended_message=True,
         add_path_receive=add_path,
         extended_next_hop=frozenset({Family.IPV4_UNICAST}),
+        confederation=True,  # who heard them knows better who was in one
     )
 
 

@@ -98,6 +98,7 @@ class Negotiated(msgspec.Struct, frozen=True):
     enhanced_refresh: bool = False
     graceful_restart: GracefulRestart | None = None  # what the peer said of its own, where both sides do it
     notification_restart: bool = False  # RFC 8538: routes are kept over a NOTIFICATION that is no hard reset
+    confederation: bool = False  # whether the peer may be one of another member AS, with segments of RFC 5065
     flow_offsets: OffsetForm = OffsetForm.RFC8956  # what the peer is known to write; nothing in an OPEN tells
 
     @property
@@ -191,7 +192,7 @@ def decode_open(body: bytes) -> Open:
 
 def _decode_parameters(reader: Reader) -> Capabilities:
     length, width = reader.u8(), 1
-    if length == _EXTENDED and reader.peek(1) == bytes((_EXTENDED,)):
+    if length and reader.peek(1) == bytes((_EXTENDED,)):  # the type tells; the length is not looked at (RFC 9072 2)
         reader.skip(1)
         length, width = reader.u16(), 2
     parameters = reader.window(length)

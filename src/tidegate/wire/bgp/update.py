@@ -4,8 +4,8 @@ Decoding applies RFC 7606: what can be lived with is in `Update.problems`, route
 among the withdrawn, and only what ends the session raises. Encoding writes one kind of reachability a message and one
 route a message, because large UPDATEs full of rules have brought receivers down.
 
-Answers for: RFC 4271 sections 4.3, 5 and 6.3, RFC 4724 section 2 (End-of-RIB), RFC 4760, RFC 6793 section 4.2.3,
-RFC 7606 sections 3 and 5, RFC 7911 section 3, RFC 8950 section 4, RFC 8955 sections 4 and 10.
+Answers for: RFC 4271 sections 4.3, 5 and 6.3, RFC 4724 section 2 (End-of-RIB), RFC 4760, RFC 6793 sections 4.2.3 and
+6, RFC 7606 sections 3 and 5, RFC 7911 section 3, RFC 8950 section 4, RFC 8955 sections 4 and 10.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import msgspec
 from msgspec import structs
 
 from tidegate.errors import DecodeError, EncodeError, SessionReset
+from tidegate.wire.bgp.attribute_values import is_confederation
 from tidegate.wire.bgp.attributes import (
     Attributes,
     MpReach,
@@ -31,6 +32,7 @@ from tidegate.wire.bgp.attributes import (
 )
 from tidegate.wire.bgp.communities import IPV6_EXTENDED_OCTETS, encode_action
 from tidegate.wire.bgp.constants import (
+    AS_TRANS,
     Afi,
     AttributeCode,
     ErrorCode,
@@ -46,7 +48,7 @@ from tidegate.wire.bgp.message import frame
 from tidegate.wire.bgp.open import Negotiated
 from tidegate.wire.bgp.prefix import Prefix, decode_prefix
 from tidegate.wire.bgp.routes import FlowRoute, Route, RouteKey, UnicastRoute
-from tidegate.wire.cursor import Reader, Writer
+from tidegate.wire.cursor import Reader
 
 __all__ = [
     "Destination",
@@ -101,17 +103,21 @@ def decode_update(body: bytes, negotiated: Negotiated) -> Update:
     if not len(withdrawn) and not len(block) and not len(reader):
         return Update(end_of_rib=Family.IPV4_UNICAST)
     attributes, problems = decode_attributes(block, negotiated)
-    attributes = _merge_as4(attributes, negotiated)
     found: list[Problem] = list(problems)
-    gone = _plain(withdrawn, negotiated, b"") + _mp_unreach(attributes.mp_unreach, negotiated, found)
-    here = _plain(reader, negotiated, attributes.next_hop or b"") + _mp_reach(attributes.mp_reach, negotiated, found)
+    attributes = _merge_as4(attributes, negotiated, found)
+    reaches = bool(len(reader)) or attributes.mp_reach is not None
+    gone = _plain(withdrawn, negotiated, found) + _mp_unreach(attributes.mp_unreach, negotiated, found)
+    next_hop = attributes.next_hop or b""
+    here = _plain(reader, negotiated, found, next_hop) + _mp_reach(attributes.mp_reach, negotiated, found)
     found += _missing(attributes, here)
     marker = _end_of_rib(attributes, gone, here)
-    return _react(Update(here, () if marker else gone, attributes, tuple(found), marker))
+    return _react(Update(here, () if marker else gone, attributes, tuple(found), marker), reaches=reaches)
 
 
-def _plain(reader: Reader, negotiated: Negotiated, next_hop: bytes) -> tuple[RouteGroup, ...]:
-    if not len(reader):
+def _plain(
+    reader: Reader, negotiated: Negotiated, problems: list[Problem], next_hop: bytes = b""
+) -> tuple[RouteGroup, ...]:
+    if not len(reader) or _agreed(Afi.IPV4, Safi.UNICAST, negotiated, problems) is None:
         return ()
     with_path_id = Family.IPV4_UNICAST in negotiated.add_path_receive
     try:
@@ -202,33 +208,46 @@ def _end_of_rib(attributes: Attributes, gone: tuple[RouteGroup, ...], here: tupl
     return gone[0].family if lone else None
 
 
-def _react(update: Update) -> Update:
-    """Turn announced into withdrawn where RFC 7606 says so; reset where there is nothing to withdraw (its 5.2)."""
+def _react(update: Update, *, reaches: bool) -> Update:
+    """Turn announced into withdrawn where RFC 7606 says so; reset where nothing is announced (its 5.2)."""
     worst = max(update.problems, key=lambda problem: problem.reaction, default=None)
     if worst is None or worst.reaction is not Reaction.WITHDRAW:
         return update
-    if not update.announced and update.attributes.mp_reach is None:
+    if not reaches:
         reason = f"{worst.part}: {worst.reason}"
         raise SessionReset(ErrorCode.UPDATE, UpdateError.ATTRIBUTE_LIST, reason=reason)
     withdrawn = update.withdrawn + tuple(RouteGroup(routes.family, routes.destinations) for routes in update.announced)
     return structs.replace(update, announced=(), withdrawn=withdrawn)
 
 
-def _merge_as4(attributes: Attributes, negotiated: Negotiated) -> Attributes:
-    """Put the four-octet path together from AS_PATH and AS4_PATH of an old speaker (RFC 6793 4.2.3)."""
-    if negotiated.four_octet_as or attributes.as4_path is None or attributes.as_path is None:
+def _merge_as4(attributes: Attributes, negotiated: Negotiated, problems: list[Problem]) -> Attributes:
+    """Put what an old speaker said together from both widths; a new one has nothing to say in the other (RFC 6793)."""
+    given = [name for name in ("as4_path", "as4_aggregator") if getattr(attributes, name) is not None]
+    if not given:
         return attributes
-    surplus = _hops(attributes.as_path) - _hops(attributes.as4_path)
-    if surplus < 0:
-        return attributes
+    path, aggregator = attributes.as_path, attributes.aggregator
+    if negotiated.four_octet_as:  # its section 6
+        problems += [Problem(Reaction.DISCARD, name, "sent by a speaker of four-octet AS numbers") for name in given]
+    elif aggregator is None or attributes.as4_aggregator is None or aggregator.asn == AS_TRANS:  # its section 4.2.3
+        path = _merge_paths(path, attributes.as4_path)
+        aggregator = aggregator and (attributes.as4_aggregator or aggregator)
+    return structs.replace(attributes, as_path=path, aggregator=aggregator, as4_path=None, as4_aggregator=None)
+
+
+def _merge_paths(path: tuple[Segment, ...] | None, wide: tuple[Segment, ...] | None) -> tuple[Segment, ...] | None:
+    """Return AS4_PATH after what AS_PATH has more in front; a confederation's segments there come along."""
+    if path is None or wide is None or _hops(path) < _hops(wide):
+        return path
+    surplus = _hops(path) - _hops(wide)
     lead: list[Segment] = []
-    for segment in attributes.as_path:
-        if surplus <= 0:
+    for segment in path:
+        if surplus <= 0 and not is_confederation(segment):
             break
-        ordered = segment.type is SegmentType.SEQUENCE
-        lead.append(Segment(segment.type, segment.asns[:surplus]) if ordered else segment)
+        lead.append(
+            segment if segment.type is not SegmentType.SEQUENCE else Segment(segment.type, segment.asns[:surplus])
+        )
         surplus -= _hops((segment,))
-    return structs.replace(attributes, as_path=(*lead, *attributes.as4_path))
+    return (*lead, *wide)
 
 
 def _hops(path: Iterable[Segment]) -> int:
@@ -266,13 +285,10 @@ def encode_withdraw(key: RouteKey, negotiated: Negotiated) -> bytes:
 
 
 def _frame(withdrawn: bytes, attributes: bytes, nlri: bytes, negotiated: Negotiated) -> bytes:
-    out = Writer()
-    out.u16(len(withdrawn))
-    out.put(withdrawn)
-    out.u16(len(attributes))
-    out.put(attributes)
-    out.put(nlri)
-    return frame(MessageType.UPDATE, out.bytes(), limit=negotiated.limit)
+    if len(withdrawn) >= 1 << 16 or len(attributes) >= 1 << 16:
+        raise EncodeError("an UPDATE's parts are over 65535 octets")
+    body = len(withdrawn).to_bytes(2, "big") + withdrawn + len(attributes).to_bytes(2, "big") + attributes + nlri
+    return frame(MessageType.UPDATE, body, limit=negotiated.limit)
 
 
 def _attributes(route: Route, negotiated: Negotiated) -> Attributes:

@@ -63,6 +63,7 @@ class _Option(IntFlag):
     IPV6_PATHS = 8
     INTERNAL = 16
     IPV4_OVER_IPV6 = 32
+    CONFEDERATION = 64
 
 
 _START, _STOP, _IPV6 = int(Cut.START), int(Cut.STOP), int(Cut.IPV6)
@@ -82,13 +83,15 @@ _HOP_START, _HOP_STOP, _GONE, _HERE = int(Cut.HOP_START), int(Cut.HOP_STOP), int
 _WITH_IPV4, _WITH_IPV6 = int(_Option.IPV4), int(_Option.IPV6)
 _IPV4_PATHS, _IPV6_PATHS = int(_Option.IPV4_PATHS), int(_Option.IPV6_PATHS)
 _INTERNAL, _OVER_IPV6 = int(_Option.INTERNAL), int(_Option.IPV4_OVER_IPV6)
+_CONFEDERATION = int(_Option.CONFEDERATION)
 
 _HEADER, _LEAST, _TYPE = 19, 23, 2
 _ORIGIN, _AS_PATH, _NEXT_HOP = int(Code.ORIGIN), int(Code.AS_PATH), int(Code.NEXT_HOP)
 _LOCAL_PREF, _COMMUNITIES = int(Code.LOCAL_PREF), int(Code.COMMUNITIES)
+_AGGREGATOR = int(Code.AGGREGATOR)
 _MP_REACH, _MP_UNREACH = int(Code.MP_REACH), int(Code.MP_UNREACH)
 _LONG, _KIND = 0x10, 0xC0
-_SEQUENCE, _LAST_SEGMENT = 2, 4
+_SEQUENCE, _CONFED_SET = 2, 4
 _DEFAULT_LOCAL_PREF = 100
 _WORST = 0xFFFF_FFFF
 _MOST_HOPS = 0xFFFF
@@ -171,12 +174,16 @@ def _scan_path(scan: Scan, start: Int, stop: Int, at: Int) -> Int:
     first = True
     scan.rows[at].peer_as = scan.rows[at].origin_as = -1
     here: Int = start
+    last = _CONFED_SET if scan.options & _CONFEDERATION else _SEQUENCE
     while here < stop:
         if here + 2 > stop:
             return -1
         kind, count = np.int64(scan.data[here]), np.int64(scan.data[here + 1])
-        if kind < 1 or kind > _LAST_SEGMENT or count == 0 or here + 2 + 4 * count > stop:
+        if kind < 1 or kind > last or count == 0 or here + 2 + 4 * count > stop:
             return -1
+        for place in range(count):
+            if _u32(scan.data, here + 2 + 4 * place) == 0:
+                return -1
         if first and kind == _SEQUENCE:
             scan.rows[at].peer_as = _u32(scan.data, here + 2)
         first = False
@@ -229,6 +236,8 @@ def _scan_value(scan: Scan, code: Int, begin: Int, start: Int, stop: Int, at: In
         hops = _scan_path(scan, start, stop, at)
         scan.rows[at].path_start, scan.rows[at].path_stop = start - base, stop - base
         return min(hops, np.int64(_MOST_HOPS)) << 2 if hops >= 0 else -1
+    if code == _AGGREGATOR:
+        return 0 if _u32(data, start) else -1
     if code == _NEXT_HOP:
         scan.rows[at].next_hop_low = _MAPPED | np.uint64(_u32(data, start))
     elif code == _LOCAL_PREF:
@@ -420,6 +429,7 @@ def _options(negotiated: Negotiated) -> int:
         (_Option.IPV4_PATHS, Family.IPV4_UNICAST in negotiated.add_path_receive),
         (_Option.IPV6_PATHS, Family.IPV6_UNICAST in negotiated.add_path_receive),
         (_Option.INTERNAL, negotiated.internal),
+        (_Option.CONFEDERATION, negotiated.internal or negotiated.confederation),
         (_Option.IPV4_OVER_IPV6, Family.IPV4_UNICAST in negotiated.extended_next_hop),
     ):
         chosen |= option if agreed else _Option(0)
