@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from tidegate.io.client import Client
 if TYPE_CHECKING:  # `tidegate --help` must not load a compiler
     from tidegate.agent.config import AgentConfig
     from tidegate.apps.agent_replay import Recorded
+    from tidegate.apps.rib_file import RibFile
+    from tidegate.apps.routing import RouterTable
     from tidegate.wire.bgp.constants import Afi
 
 __all__ = ["main"]
@@ -36,11 +39,42 @@ def cli() -> None:
     """Real-time network telemetry and control: sFlow in, decisions in milliseconds, BGP FlowSpec out."""
 
 
+def _rib(command: F) -> F:
+    """Add the options of a routing table from a file; the command gets a `RibFile` or None as `rib`."""
+
+    @functools.wraps(command)
+    def with_rib(*args: Any, rib: Path | None, rib_peer: str, **rest: Any) -> Any:  # noqa: ANN401 - click's
+        from tidegate.apps.rib_file import RibFile
+
+        if rib is None and rib_peer:
+            raise click.UsageError("--rib-peer chooses a table of --rib FILE: give the file, too")
+        return command(*args, rib=None if rib is None else RibFile(rib, rib_peer), **rest)
+
+    found = click.option("--rib-peer", default="", help="Address or AS of the peer whose table of the file is taken.")(
+        with_rib
+    )
+    return click.option("--rib", type=_FILE, help="A routing table (MRT) for the agents that no source names.")(found)  # type: ignore[return-value] # it takes a file and a peer in place of both
+
+
+def _loaded(rib: RibFile | None) -> RouterTable | None:
+    """Return the table of a file, told of in one line."""
+    if rib is None:
+        return None
+    from tidegate.apps.rib_file import load_table
+    from tidegate.apps.terminal import progress_bar
+
+    with progress_bar("reading the routing table") as progress:
+        table, said = load_table(rib, progress=progress)
+    click.echo(said, err=True)
+    return table
+
+
 @cli.command()
 @click.option("--config", "config_path", type=_FILE, help="Configuration file (TOML).")
 @click.option("--script", "scripts", type=_FILE, multiple=True, help="A Python file with setup(rt); may be repeated.")
+@_rib
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
-def run(config_path: Path | None, scripts: tuple[Path, ...], log_level: str) -> None:
+def run(config_path: Path | None, scripts: tuple[Path, ...], rib: RibFile | None, log_level: str) -> None:
     """Collect, analyse, control: sFlow on port 6343, REST on 127.0.0.1:8008."""
     import asyncio
 
@@ -61,18 +95,28 @@ def run(config_path: Path | None, scripts: tuple[Path, ...], log_level: str) -> 
         click.echo(f"REST on {running.rest_url}" if running.rest_url else "REST is off", err=True)
         if running.bgp_ports:
             click.echo(f"BGP on TCP port {', '.join(map(str, sorted(set(running.bgp_ports))))}", err=True)
+        if running.bmp_ports:
+            click.echo(f"BMP on TCP port {', '.join(map(str, sorted(set(running.bmp_ports))))}", err=True)
 
-    asyncio.run(run_collector(config, scripts=scripts, clock=SystemClock(), ready=ready))
+    table = _loaded(rib)
+    asyncio.run(run_collector(config, scripts=scripts, clock=SystemClock(), ready=ready, table=table))
 
 
 @cli.command()
 @click.argument("captures", nargs=-1, required=True, type=_FILE)
 @click.option("--config", "config_path", type=_FILE, help="Configuration file (TOML).")
 @click.option("--script", "scripts", type=_FILE, multiple=True, help="A Python file with setup(rt); may be repeated.")
+@_rib
 @click.option("--speed", default="max", show_default=True, help="max, or a multiple of real time such as 1 or 10.")
 @click.option("--json", "as_json", is_flag=True, help="Events and flow records as JSON lines on standard output.")
 def replay(
-    captures: tuple[Path, ...], config_path: Path | None, scripts: tuple[Path, ...], speed: str, *, as_json: bool
+    captures: tuple[Path, ...],
+    config_path: Path | None,
+    scripts: tuple[Path, ...],
+    rib: RibFile | None,
+    speed: str,
+    *,
+    as_json: bool,
 ) -> None:
     """Run recordings (pcap, pcapng, raw datagrams) through the same analytics, in the time of the recording."""
     from tidegate.apps.config import load_config
@@ -86,9 +130,12 @@ def replay(
     config = load_config(config_path)
     keep_freed_memory()
     compile_with_progress()
+    table = _loaded(rib)
     with progress_bar("replaying") as progress:
         told = Told(event=_printer(as_json=as_json), record=_printer(as_json=as_json), progress=progress)
-        result = play(captures, config, scripts=scripts, speed=_speed(speed), clock=SystemClock(), told=told)
+        result = play(
+            captures, config, scripts=scripts, speed=_speed(speed), clock=SystemClock(), told=told, table=table
+        )
     for line in describe_replay(result):
         click.echo(line, err=True)
     sys.exit(1 if result.script_errors else 0)
@@ -316,10 +363,93 @@ def bgp() -> None:
 
 
 @bgp.command()
+@click.argument("neighbor", required=False)
 @_instance
-def neighbors(url: str, token: str, *, as_json: bool) -> None:
-    """Show the neighbours, and how things stand with each."""
-    _show(questions.neighbors(Client(url, token)), tables.NEIGHBORS, as_json=as_json)
+def neighbors(neighbor: str | None, url: str, token: str, *, as_json: bool) -> None:
+    """Show the neighbours, and how things stand with each; or all there is to say of NEIGHBOR, by its address."""
+    found = questions.neighbors(Client(url, token), neighbor)
+    if neighbor is None or as_json:
+        _show(found, tables.NEIGHBORS, as_json=as_json)
+        return
+    from tidegate.apps.neighbor_words import describe_neighbor
+
+    for row in found:
+        click.echo("\n".join(describe_neighbor(row)))
+
+
+@bgp.command()
+@click.argument("neighbor")
+@click.option("--most", default=20, show_default=True, type=click.IntRange(0, 10_000), help="How many prefixes.")
+@click.option("--min-value", "least", default=0.0, type=float, help="Least rate of a prefix.")
+@click.option("--source", is_flag=True, help="Where traffic comes from, not where it goes to.")
+@click.option("--ipv6", is_flag=True, help="IPv6 prefixes.")
+@_instance
+def top(  # noqa: PLR0913 - click's options
+    neighbor: str, most: int, least: float, url: str, token: str, *, source: bool, ipv6: bool, as_json: bool
+) -> None:
+    """Show the prefixes of a table that carry most traffic; NEIGHBOR is an address, bmp:ADDRESS or rib."""
+    found = questions.top_prefixes(Client(url, token), neighbor, most=most, ipv6=ipv6, source=source, least=least)
+    if as_json:
+        _show([found], (), as_json=True)
+        return
+    _show(found.get("topPrefixes", []), tables.top_prefixes("bytes"), as_json=False)
+    click.echo(tables.coverage(found), err=True)
+
+
+@bgp.command()
+@click.argument("neighbor")
+@click.option("--family", help="Of one family alone, such as ipv4.")
+@_instance
+def refresh(neighbor: str, family: str | None, url: str, token: str, *, as_json: bool) -> None:
+    """Ask NEIGHBOR for its routes again."""
+    asked = questions.refresh(Client(url, token), neighbor, family)
+    if as_json:
+        _show([{"neighbor": neighbor, "families": asked}], (), as_json=True)
+    else:
+        click.echo(f"asked for {', '.join(asked)}" if asked else "nothing was asked: no session that can be asked in")
+    sys.exit(0 if asked else 1)
+
+
+@bgp.command()
+@click.argument("neighbor")
+@_instance
+def reset(neighbor: str, url: str, token: str, *, as_json: bool) -> None:
+    """End the session with NEIGHBOR; it comes back. One that was shut out is let in again."""
+    questions.reset(Client(url, token), neighbor)
+    if as_json:
+        _show([{"neighbor": neighbor}], (), as_json=True)
+    else:
+        click.echo(f"the session with {neighbor} is reset")
+
+
+@bgp.command("self-test")
+@click.argument("neighbor")
+@_instance
+def self_test(neighbor: str, url: str, token: str, *, as_json: bool) -> None:
+    """Send NEIGHBOR a rule for addresses that nobody has, watch the session for a while and withdraw the rule."""
+    found = questions.self_test(Client(url, token), neighbor)
+    if as_json:
+        _show([found], (), as_json=True)
+    else:
+        for family, text in found.get("families", {}).items():
+            click.echo(f"{family}: {text}")
+    sys.exit(0 if found.get("passed") else 1)
+
+
+@bgp.command()
+@_instance
+def bmp(url: str, token: str, *, as_json: bool) -> None:
+    """Show the routers that tell of their peers by BMP, a line a peer."""
+    _show(questions.monitored(Client(url, token)), tables.MONITORED, as_json=as_json)
+
+
+@bgp.command()
+@click.argument("neighbor", required=False)
+@click.option("--most", default=50, show_default=True, type=click.IntRange(1, 1000), help="How many lines.")
+@_instance
+def log(neighbor: str | None, most: int, url: str, token: str, *, as_json: bool) -> None:
+    """Show what happened to neighbours lately, in words, oldest first; of all or NEIGHBOR."""
+    _show(questions.bgp_log(Client(url, token), neighbor, most=most), tables.LOG, as_json=as_json)
 
 
 class _ShowUnlessNamed(click.Group):
@@ -337,10 +467,12 @@ def flowspec() -> None:
 
 @flowspec.command()
 @click.argument("neighbor")
+@click.option("--received", is_flag=True, help="Those that it has announced, as they are tried.")
 @_instance
-def show(neighbor: str, url: str, token: str, *, as_json: bool) -> None:
+def show(neighbor: str, url: str, token: str, *, received: bool, as_json: bool) -> None:
     """Show the FlowSpec rules wanted at NEIGHBOR, by its address; `show` may be left out."""
-    _show(questions.rules(Client(url, token), neighbor), tables.FLOWSPEC, as_json=as_json)
+    columns = tables.RECEIVED_FLOWSPEC if received else tables.FLOWSPEC
+    _show(questions.rules(Client(url, token), neighbor, received=received), columns, as_json=as_json)
 
 
 _AFI = click.option("--afi", type=click.Choice(["4", "6"]), help="Address family, where nothing else tells it.")
@@ -403,11 +535,55 @@ def _afi(text: str | None) -> Afi | None:
 
 
 @bgp.command()
-@click.argument("neighbor")
+@click.argument("neighbor", required=False)
+@click.option("--received", is_flag=True, help="Those that it has announced.")
+@click.option("--address", help="The one of those received that this address matches.")
+@click.option("--prefix", help="Those received inside this prefix.")
+@click.option(
+    "--most", default=100, show_default=True, type=click.IntRange(1), help="How many prefixes of those received."
+)
+@click.option("--file", "path", type=_FILE, help="Of a routing table in a file (MRT); no instance need run.")
+@click.option("--peer", default="", help="Address or AS of the peer whose table of the file is taken.")
 @_instance
-def routes(neighbor: str, url: str, token: str, *, as_json: bool) -> None:
-    """Show the unicast routes wanted at NEIGHBOR, by its address."""
-    _show(questions.routes(Client(url, token), neighbor), tables.ROUTES, as_json=as_json)
+def routes(  # noqa: PLR0913 - click's options
+    neighbor: str | None,
+    path: Path | None,
+    url: str,
+    token: str,
+    *,
+    address: str | None,
+    prefix: str | None,
+    most: int,
+    peer: str,
+    received: bool,
+    as_json: bool,
+) -> None:
+    """Show the unicast routes wanted at NEIGHBOR, by its address; or those that it has announced, or of a file."""
+    if (neighbor is None) == (path is None):
+        raise click.UsageError("give either a neighbour or --file FILE")
+    if path is not None:
+        _show(_routes_of_file(path, peer, address=address, prefix=prefix, most=most), tables.RECEIVED, as_json=as_json)
+        return
+    client, name = Client(url, token), neighbor or ""
+    if address is not None:
+        _show(questions.best_route(client, name, address), tables.RECEIVED, as_json=as_json)
+    elif received or prefix is not None:
+        found = questions.received_routes(client, name, prefix=prefix, most=most)
+        _show(found, tables.RECEIVED, as_json=as_json)
+    else:
+        _show(questions.routes(client, name), tables.ROUTES, as_json=as_json)
+
+
+def _routes_of_file(
+    path: Path, peer: str, *, address: str | None, prefix: str | None, most: int
+) -> Sequence[Mapping[str, object]]:
+    from tidegate.apps.kernels import TABLE_KERNELS
+    from tidegate.apps.rib_file import RibFile, routes_of_table
+    from tidegate.apps.terminal import compile_with_progress
+
+    compile_with_progress(TABLE_KERNELS)
+    table = _loaded(RibFile(path, peer))
+    return [] if table is None else routes_of_table(table, address=address, prefix=prefix, most=most)
 
 
 def _show(rows: Sequence[Mapping[str, object]], columns: Sequence[Column], *, as_json: bool) -> None:

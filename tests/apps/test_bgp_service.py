@@ -65,10 +65,10 @@ class Site:
         self._number = 0
 
     async def get(self, *path: str, **query: object) -> Any:  # noqa: ANN401 - whatever JSON says
-        return await asyncio.to_thread(self._client.get, *path, **query)
+        return await asyncio.to_thread(lambda: self._client.get(*path, wait_s=1, **query))
 
     async def post(self, *path: str, **query: object) -> Any:  # noqa: ANN401 - as above
-        return await asyncio.to_thread(self._client.post, *path, **query)
+        return await asyncio.to_thread(lambda: self._client.post(*path, wait_s=30, **query))
 
     def send(self, packets: Iterable[Packet], count: int = 20) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:

@@ -100,7 +100,7 @@ profile = "rfc8955"
 [[bgp.sources]]
 router = "192.0.2.2"
 agents = ["192.0.2.77", "EDGE"]
-router6 = "bmp:192.0.2.3/loc-rib"
+router6 = "bmp:loc-rib@192.0.2.3"
 t = 30
 value = "frames"
 
@@ -211,7 +211,7 @@ def test_every_field_is_read(tmp_path: Path) -> None:
         "profile": "rfc8955",
     }  # fmt: skip
     assert sources_of(config.bgp) == [
-        Source(("192.0.2.77", "ALL"), "192.0.2.2", "bmp:192.0.2.3/loc-rib", 30.0, "frames")
+        Source(("192.0.2.77", "ALL"), "192.0.2.2", "bmp:loc-rib@192.0.2.3", 30.0, "frames")
     ]
     station = station_of(config.bmp)
     assert station is not None
@@ -315,7 +315,7 @@ SOURCE = "[[bgp.peers]]\naddress = '192.0.2.2'\n[[bgp.peers]]\naddress = '198.51
         ("router = '192.0.2.2'\nrouter6 = '::1'", "bgp.sources.1.router6: ::1 is no neighbour (known: "),
         (
             "router = 'here'",
-            "bgp.sources.1.router: 'here' is neither an address nor bmp:ADDRESS, bmp:ADDRESS/PEER or rib",
+            "bgp.sources.1.router: 'here' is neither an address nor bmp:ADDRESS, bmp:PEER@ADDRESS or rib",
         ),
         ("router = ''", "bgp.sources.1.router: the address of a neighbour is expected, not ''"),
         ("router = '192.0.2.2'\nagents = ['sw1']", "bgp.sources.1.agents: 'sw1' is no agent address, and neither ALL"),

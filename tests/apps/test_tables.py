@@ -52,8 +52,36 @@ def test_rules_and_routes_are_one_line() -> None:
     assert cells(tables.ROUTES, route)["more"] == "communities 65535:666, no-export"
 
 
+def test_routes_and_ranked_prefixes_show_what_tells_them_apart() -> None:
+    route = {
+        "prefix": "203.0.113.0/24", "nexthop": "192.0.2.1", "aspath": "64500-64501", "origin": "IGP", "med": 0,
+        "communities": "64500:1", "largecommunities": "1:2:3",
+    }  # fmt: skip
+    assert cells(tables.RECEIVED, route) == {
+        "prefix": "203.0.113.0/24", "next hop": "192.0.2.1", "AS path": "64500-64501", "origin": "IGP", "pref": "",
+        "MED": "0", "communities": "64500:1, 1:2:3",
+    }  # fmt: skip
+    ranked = cells(tables.top_prefixes("bytes"), route | {"value": 4.5e7, "parentprefix": "203.0.112.0/20"})
+    assert (ranked["value"], ranked["inside"]) == ("45.0 MB/s", "203.0.112.0/20")
+    found = {"topPrefixes": [1], "nPrefixes": 1000, "as": 64500, "state": "established", "valuePercentCoverage": 12.34}
+    assert tables.coverage(found) == "1 of 1,000 prefixes of AS 64500 (established): 12.3 % of the traffic"
+
+
+def test_monitored_peers_and_notices() -> None:
+    peer = {"router": "192.0.2.1", "name": "loc-rib", "asn": 65001, "state": "down", "prefixes": {"ipv4-unicast": 1000}}
+    shown = cells(tables.MONITORED, peer | {"reason": "it left"})
+    assert (shown["peer"], shown["routes"], shown["why down"]) == ("loc-rib", "1,000", "it left")
+    assert cells(tables.MONITORED, peer | {"state": "up", "reason": "it left"})["why down"] == ""
+    notice = {"time": 1_700_000_000.5, "router": "192.0.2.1", "kind": "change", "text": "up"}
+    assert cells(tables.LOG, notice)["time"] == "2023-11-14T22:13:20.500Z"
+
+
 def test_objects_without_any_field_are_shown_as_well() -> None:
-    every = (tables.AGENTS, tables.NEIGHBORS, tables.FLOWSPEC, tables.ROUTES, tables.DEFINITIONS, tables.events({}))
+    every = (
+        tables.AGENTS, tables.NEIGHBORS, tables.FLOWSPEC, tables.ROUTES, tables.DEFINITIONS, tables.events({}),
+        tables.RECEIVED, tables.RECEIVED_FLOWSPEC, tables.MONITORED, tables.LOG, tables.top_prefixes("bytes"),
+    )  # fmt: skip
+    assert tables.coverage({})
     for columns in every:
         assert all(isinstance(column.text({}), str) for column in columns)
 

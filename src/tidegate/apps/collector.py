@@ -23,7 +23,7 @@ from tidegate.apps.bgp_service import BgpService, Told, bgp_service
 from tidegate.apps.config import Config
 from tidegate.apps.pipeline import build_analyzer, script_files, store_folder
 from tidegate.apps.ports import RestScripts, RestSpeaker
-from tidegate.apps.rib_file import RibFile, table_of_file
+from tidegate.apps.routing import RouterTable
 from tidegate.apps.script import Services, Shared
 from tidegate.apps.script_host import ScriptHost, log_line
 from tidegate.apps.script_pump import pump_scripts
@@ -128,12 +128,12 @@ async def run_collector(
     scripts: tuple[Path, ...],
     clock: Clock,
     ready: Callable[[Running], None],
-    rib: RibFile | None = None,
+    table: RouterTable | None = None,
 ) -> None:
     """Run until SIGINT or SIGTERM; `SourceError` and `ConfigError` where something cannot start."""
     stopping = _stop_on_signals()
     sys.setswitchinterval(_SWITCH_S)
-    async with collector(config, scripts=scripts, clock=clock, rib=rib) as running:
+    async with collector(config, scripts=scripts, clock=clock, table=table) as running:
         ready(running)
         await stopping.wait()
 
@@ -144,22 +144,21 @@ async def collector(
     *,
     scripts: tuple[Path, ...] = (),
     clock: Clock,
-    rib: RibFile | None = None,
+    table: RouterTable | None = None,
     sent: Callable[[str, RouteKey, int], object] = lambda _peer, _key, _ns: None,
 ) -> AsyncIterator[Running]:
     """Run until the block ends; `SourceError` and `ConfigError` where something cannot start.
 
-    `rib` is the routing table of agents that no source names. `sent` is called on the event loop when an UPDATE with a
-    route was written: peer, key, wall-clock nanoseconds.
+    `table` is the routing table of agents that no source names. `sent` is called on the event loop when an UPDATE with
+    a route was written: peer, key, wall-clock nanoseconds.
     """
     analyzer, shards = build_analyzer(config, shards=config.sflow.workers, now_ns=clock.time_ns)
     receiving = Receiving(config, shards, clock)
     analyzer.use(shards, receiving.statistics)
-    file = None if rib is None else await asyncio.to_thread(table_of_file, rib)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(receiving.run())
         told = Told(sent=sent)
-        service = bgp_service(config, analyzer, told, now=lambda: clock.time_ns() / 1e9, file=file)
+        service = bgp_service(config, analyzer, told, now=lambda: clock.time_ns() / 1e9, file=table)
         bgp = await stack.enter_async_context(service)
         port = SpeakerPort(bgp, asyncio.get_running_loop(), now=lambda: clock.time_ns() / 1e9)
         analyzer.use(shards, lambda: {**receiving.statistics(), **port.totals()})

@@ -100,7 +100,9 @@ class PeerText(_Section, frozen=True):
     gtsm_hops: Annotated[int, msgspec.Meta(ge=1, le=254)] | None = None  # RFC 5082, in place of ttl
     hold_time_s: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 90
     connect_retry_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 5.0
-    graceful_restart_s: Annotated[int, msgspec.Meta(ge=0, le=4095)] = 120  # the router keeps our routes; 0: off
+    graceful_restart_s: Annotated[int, msgspec.Meta(ge=0, le=4095)] = (
+        120  # the router keeps our routes, with `state`; 0: off
+    )
     stale_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 300  # at most so long its routes are kept
     families: tuple[str, ...] = ("ipv4", "ipv6", "ipv4-flowspec", "ipv6-flowspec")
     add_path: bool = False  # receive several paths a prefix (RFC 7911)
@@ -116,7 +118,7 @@ class PeerText(_Section, frozen=True):
 class SourceText(_Section, frozen=True):
     """`[[bgp.sources]]`: agents whose samples are looked up in the table of a router."""
 
-    router: str  # address of a neighbour; bmp:ADDRESS or bmp:ADDRESS/PEER for what a router tells by BMP
+    router: str  # address of a neighbour; bmp:ADDRESS or bmp:PEER@ADDRESS for what a router tells by BMP
     agents: tuple[str, ...] = ("ALL",)  # addresses; ALL or EDGE: all that no other entry names
     router6: str = ""  # another one for IPv6, where there is one
     t: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 60.0  # seconds over which the rates of prefixes are averaged

@@ -14,7 +14,7 @@ from tidegate.wire.capture import frames, unwrap
 from tidegate.wire.netlink import samples
 from tidegate.wire.sflow import columns, pack
 
-__all__ = ["AGENT_KERNELS", "ALL_KERNELS"]
+__all__ = ["AGENT_KERNELS", "ALL_KERNELS", "TABLE_KERNELS"]
 
 AGENT_KERNELS: tuple[Callable[..., Any], ...] = (
     *samples.KERNELS,
@@ -23,13 +23,17 @@ AGENT_KERNELS: tuple[Callable[..., Any], ...] = (
     *packet_headers.KERNELS,
     *mmsg.KERNELS,
 )
-ALL_KERNELS: tuple[Callable[..., Any], ...] = (
-    *AGENT_KERNELS,
-    *columns.KERNELS,
-    *prefixes.KERNELS,
+TABLE_KERNELS: tuple[Callable[..., Any], ...] = (
     *route_kernels.KERNELS,
     *route_found.KERNELS,
     *update_scan.KERNELS,
+    *mrt_walk.KERNELS,
+)
+ALL_KERNELS: tuple[Callable[..., Any], ...] = (
+    *AGENT_KERNELS,
+    *TABLE_KERNELS,
+    *columns.KERNELS,
+    *prefixes.KERNELS,
     *text_kernels.KERNELS,
     *key_kernels.KERNELS,
     *routing_kernels.KERNELS,
@@ -38,5 +42,4 @@ ALL_KERNELS: tuple[Callable[..., Any], ...] = (
     *engine.KERNELS,
     *frames.KERNELS,
     *unwrap.KERNELS,
-    *mrt_walk.KERNELS,
 )

@@ -6,7 +6,7 @@ what that cannot say stands under other names. The table is held for a few hundr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from heapq import merge
 from itertools import groupby, islice
 from typing import Final
@@ -26,13 +26,23 @@ from tidegate.wire.bgp.attributes import Attributes
 from tidegate.wire.bgp.communities import RawCommunity, encode_action
 from tidegate.wire.bgp.constants import Family
 from tidegate.wire.bgp.flow_rules import HeldRule
-from tidegate.wire.bgp.prefix import Prefix, address_text
+from tidegate.wire.bgp.prefix import Prefix, address_text, parse_prefix
 from tidegate.wire.bgp.ribin import attributes_of
 from tidegate.wire.bgp.routes import FlowRoute
 
-__all__ = ["MOST_ROUTES", "Page", "best_route", "received_flows", "received_routes", "route_to", "shown_route"]
+__all__ = [
+    "MOST_ROUTES",
+    "Page",
+    "all_routes",
+    "best_route",
+    "received_flows",
+    "received_routes",
+    "route_to",
+    "unicast",
+]
 
 MOST_ROUTES: Final = 10_000  # of one answer
+_PAGE: Final = 1000
 _AT_ONCE: Final = 256
 Shown = dict[str, object]
 
@@ -71,7 +81,7 @@ def route_to(table: RouterTable, prefix: Prefix) -> Shown | None:
         with one.reading():
             held, around = one.routes_to(address, length), one.around(address, length)
         if held:
-            shown = shown_route(held[0], one.octets)
+            shown = _shown_route(held[0], one.octets)
             if around is not None:
                 shown["parentprefix"] = str(_prefix(*around, one.octets))
             return shown
@@ -86,11 +96,25 @@ def received_routes(table: RouterTable, page: Page) -> list[Shown]:
         octets = 4 if family is Family.IPV4_UNICAST else 16
         routes = merge(*(_held(rib.tables[family], page) for rib in table.ribs), key=_key)
         for _, to_one in groupby(routes, _key) if left > 0 else ():
-            found += [shown_route(held, octets) for held in to_one]
+            found += [_shown_route(held, octets) for held in to_one]
             left -= 1
             if not left:
                 break
     return found
+
+
+def all_routes(ask: Callable[[Page], list[Shown]], *, inside: Prefix | None, most: int) -> Iterator[Shown]:
+    """Yield the routes to at most `most` prefixes, asked for a page at a time."""
+    after: Prefix | None = None
+    while most > 0:
+        asked = min(most, _PAGE)
+        found = ask(Page(asked, inside, after))
+        yield from found
+        prefixes = dict.fromkeys(str(route["prefix"]) for route in found)
+        if len(prefixes) < asked:
+            return
+        after = parse_prefix(list(prefixes)[-1])
+        most -= len(prefixes)
 
 
 def _key(held: Held) -> tuple[int, int]:
@@ -158,7 +182,7 @@ def _prefix(address: int, length: int, octets: int) -> Prefix:
     return Prefix(address.to_bytes(octets, "big"), length)
 
 
-def shown_route(held: Held, octets: int) -> Shown:
+def _shown_route(held: Held, octets: int) -> Shown:
     """Return a route as an object; it may be announced as it is."""
     attributes, next_hop = attributes_of(held)
     shown: Shown = {"prefix": str(_prefix(held.prefix, held.length, octets)), **_next_hops(next_hop)}

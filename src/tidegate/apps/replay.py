@@ -20,7 +20,6 @@ from tidegate.apps.analyzer import Analyzer
 from tidegate.apps.config import Config
 from tidegate.apps.file_tables import FileTables
 from tidegate.apps.pipeline import build_analyzer, script_files, store_folder
-from tidegate.apps.rib_file import RibFile, table_of_file
 from tidegate.apps.route_log import RouteChange, RouteLog
 from tidegate.apps.routing import RouterTable
 from tidegate.apps.script import Services, Shared
@@ -166,14 +165,13 @@ def replay(  # noqa: PLR0913 - the options of the command
     speed: float | None,
     clock: Clock,
     told: Told,
-    rib: RibFile | None = None,
+    table: RouterTable | None = None,
 ) -> Replayed:
     """Replay recordings one after the other; `speed` is a multiple of real time, None as fast as possible.
 
-    `rib` is the routing table in which all samples are looked up. `SourceError` where a recording cannot be read,
+    `table` is the routing table in which all samples are looked up. `SourceError` where a recording cannot be read,
     before anything is replayed where it cannot be opened.
     """
-    table = None if rib is None else table_of_file(rib)
     with contextlib.ExitStack() as stack:
         captures = [stack.enter_context(contextlib.closing(Capture(path))) for path in paths]
         run = _Run(config, scripts, told, table)

@@ -4,7 +4,7 @@ Sources come from the configuration, from scripts and from a file; tables are fo
 comes out is the engine's `Routing`, made anew when sources, neighbours or tables come and go.
 
 A router is named by the address of a BGP neighbour, as `bmp:ADDRESS` for what a router tells by BMP of how it forwards
-(its Loc-RIB, else the tables of its peers), as `bmp:ADDRESS/PEER` for one of its peers, or as `rib` for the file.
+(its Loc-RIB, else the tables of its peers), as `bmp:PEER@ADDRESS` for one of its peers, or as `rib` for the file.
 """
 
 from __future__ import annotations
@@ -92,16 +92,16 @@ def router_name(text: object, key: str = "router") -> str:
         return name
     if not name.startswith(_BMP):
         return _address(name, key)
-    address, slash, peer = name.removeprefix(_BMP).partition("/")
-    return f"{_BMP}{_address(address, key)}{slash}{canonical(peer)}"
+    peer, at, address = name.removeprefix(_BMP).rpartition("@")
+    return f"{_BMP}{canonical(peer)}{at}{_address(address, key)}"
 
 
 def bmp_parts(name: str) -> tuple[str, str | None] | None:
     """Return the router and the peer of a name with `bmp:`, or None for another name."""
     if not name.startswith(_BMP):
         return None
-    address, slash, peer = name.removeprefix(_BMP).partition("/")
-    return address, peer if slash else None
+    peer, at, address = name.removeprefix(_BMP).rpartition("@")
+    return address, peer if at else None
 
 
 def _address(text: str, key: str) -> str:
@@ -109,7 +109,7 @@ def _address(text: str, key: str) -> str:
     try:
         parse_address(name.partition("%")[0])
     except ValueError:
-        reason = f"{text!r:.100} is neither an address nor {_BMP}ADDRESS, {_BMP}ADDRESS/PEER or {FILE}"
+        reason = f"{text!r:.100} is neither an address nor {_BMP}ADDRESS, {_BMP}PEER@ADDRESS or {FILE}"
         raise ConfigError(key, reason) from None
     return name
 

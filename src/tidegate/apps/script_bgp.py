@@ -7,11 +7,11 @@ replay and tests). A rule that cannot be expressed exactly raises, and nothing i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from tidegate.apps.config import script_peer
 from tidegate.apps.prefix_ranking import TopPrefixes, TopQuery, make_query
-from tidegate.apps.received import Page
+from tidegate.apps.received import Page, all_routes
 from tidegate.apps.routing import Source, make_source, parse_next_hops
 from tidegate.apps.script_desk import Desk, Kind
 from tidegate.control.flowspec import flow_key, format_flow, parse_flow
@@ -19,12 +19,11 @@ from tidegate.control.unicast import format_unicast, parse_unicast, unicast_key
 from tidegate.data.address import Words
 from tidegate.io.bgp import NeighborStatus, PeerConfig, SelfTest
 from tidegate.io.bgp_socket import canonical
-from tidegate.wire.bgp.prefix import Prefix, parse_address, parse_prefix
+from tidegate.wire.bgp.prefix import parse_address, parse_prefix
 from tidegate.wire.bgp.routes import FlowRoute, Route, RouteKey, UnicastRoute
 
 __all__ = ["Bgp", "BgpPort"]
 
-_PAGE: Final = 1000
 Handler = Callable[[str], object]
 
 
@@ -226,15 +225,7 @@ class Bgp:
     ) -> Iterator[dict[str, object]]:
         """Yield the routes of a router's table in order, those inside a prefix or all, to `most` prefixes."""
         inside = None if prefix is None else parse_prefix(prefix)
-        after: Prefix | None = None
-        while most > 0:
-            found = self._port.received_routes(router, Page(min(most, _PAGE), inside, after))
-            yield from found
-            prefixes = dict.fromkeys(str(route["prefix"]) for route in found)
-            if len(prefixes) < min(most, _PAGE):
-                return
-            after = parse_prefix(list(prefixes)[-1])
-            most -= len(prefixes)
+        return all_routes(lambda page: self._port.received_routes(router, page), inside=inside, most=most)
 
     def received_flows(self, router: str, *, most: int = 10_000) -> list[dict[str, object]]:
         """Return the FlowSpec rules that a router has announced, in the order in which they are tried."""

@@ -12,7 +12,22 @@ import msgspec
 
 from tidegate.io.clock import format_time
 
-__all__ = ["AGENTS", "DEFINITIONS", "FLOWSPEC", "NEIGHBORS", "ROUTES", "Column", "events", "flows"]
+__all__ = [
+    "AGENTS",
+    "DEFINITIONS",
+    "FLOWSPEC",
+    "LOG",
+    "MONITORED",
+    "NEIGHBORS",
+    "RECEIVED",
+    "RECEIVED_FLOWSPEC",
+    "ROUTES",
+    "Column",
+    "coverage",
+    "events",
+    "flows",
+    "top_prefixes",
+]
 
 Row = Mapping[str, Any]
 Definitions = Mapping[str, Row]  # flow definitions by name
@@ -84,16 +99,61 @@ NEIGHBORS = (
     Column("neighbour", _plain("address"), wide=True),
     Column("AS", _plain("peerAs"), right=True),
     Column("state", _plain("state")),
-    Column("since", lambda row: format_time(int(row["since"] * 1e9))[:19] if row.get("since") else ""),
+    Column("since", lambda row: _moment(row, "since")),
+    Column("received", lambda row: f"{sum(row.get('prefixes', {}).values()):,}", right=True),
     Column("sent", lambda row: f"{row.get('sent', 0):,} of {row.get('wanted', 0):,}", right=True),
     Column("not negotiated", lambda row: f"{row.get('notNegotiated', 0):,}", right=True),
-    Column("last error", _plain("lastError"), wide=True),
+    Column("last error", lambda row: str(row.get("shut") or row.get("lastError") or ""), wide=True),
 )
 
 FLOWSPEC = (
     Column("match", lambda row: _pairs(row.get("match", {})), wide=True),
     Column("then", lambda row: _pairs(row.get("then", {})), wide=True),
 )
+
+RECEIVED_FLOWSPEC = (
+    Column("matches", _plain("matches"), wide=True),
+    Column("does", _plain("does"), wide=True),
+)
+
+RECEIVED = (
+    Column("prefix", _plain("prefix")),
+    Column("next hop", _plain("nexthop")),
+    Column("AS path", _plain("aspath"), wide=True),
+    Column("origin", _plain("origin")),
+    Column("pref", _plain("localpref"), right=True),
+    Column("MED", _plain("med"), right=True),
+    Column("communities", lambda row: _all_communities(row), wide=True),  # noqa: PLW0108 - it stands below
+)
+
+MONITORED = (
+    Column("router", _plain("router")),
+    Column("name", _plain("sysName")),
+    Column("peer", _plain("name")),
+    Column("AS", _plain("asn"), right=True),
+    Column("state", _plain("state")),
+    Column("since", lambda row: _moment(row, "since")),
+    Column("view", _plain("view")),
+    Column("routes", lambda row: f"{sum(row.get('prefixes', {}).values()):,}", right=True),
+    Column("why down", lambda row: "" if row.get("state") == "up" else str(row.get("reason") or ""), wide=True),
+)
+
+LOG = (
+    Column("time", lambda row: format_time(int(row.get("time", 0) * 1e9))),
+    Column("router", _plain("router")),
+    Column("kind", _plain("kind")),
+    Column("what", _plain("text"), wide=True),
+)
+
+
+def _moment(row: Row, name: str) -> str:
+    return format_time(int(row[name] * 1e9))[:19] if row.get(name) else ""
+
+
+def _all_communities(row: Row) -> str:
+    names = ("communities", "largecommunities", "extendedcommunities")
+    return ", ".join(str(row[name]) for name in names if row.get(name))
+
 
 ROUTES = (
     Column("prefix", _plain("prefix")),
@@ -121,6 +181,26 @@ def flows(known: Definitions, name: str) -> Sequence[Column]:
         Column("95 %", interval, right=True),
         Column("largest at", _place),
         Column("of", _plain("flowN"), right=True),
+    )
+
+
+def top_prefixes(value: str) -> Sequence[Column]:
+    """Return the columns of ranked prefixes; `value` is what they are ranked by."""
+    unit = _UNITS.get(value, "")
+    return (
+        Column("prefix", _plain("prefix")),
+        Column("value", lambda row: _amount(row.get("value", 0.0), unit), right=True),
+        *RECEIVED[1:3],
+        Column("inside", _plain("parentprefix")),
+        RECEIVED[-1],
+    )
+
+
+def coverage(found: Row) -> str:
+    """Return one line on what ranked prefixes come to."""
+    return (
+        f"{len(found.get('topPrefixes', ()))} of {found.get('nPrefixes', 0):,} prefixes of AS {found.get('as', 0)} "
+        f"({found.get('state', '')}): {found.get('valuePercentCoverage', 0.0):.1f} % of the traffic"
     )
 
 
