@@ -200,3 +200,17 @@ def test_stale_routes_go_with_the_sweep_and_are_counted() -> None:
     assert rib.sweep((Family.IPV6_UNICAST,)) == 1
     rib.finish()
     assert [str(prefix) for prefix in contents(rib)] == ["198.51.100.0/24"]
+
+
+def test_a_path_that_is_too_long_with_four_octet_numbers_is_a_withdrawal() -> None:
+    old = Negotiated(Asn(65000), Asn(65001), 1, 90, frozenset(Family), four_octet_as=False, extended_message=True)
+    rib = RibIn()
+    for segments in (1, 70, 110):
+        path = (bytes((2, 255)) + b"\1\2" * 255) * segments
+        block = bytes.fromhex("40010100 400304c0000201") + bytes((0x50, 2)) + len(path).to_bytes(2, "big") + path
+        body = bytes(2) + len(block).to_bytes(2, "big") + block
+        rib.take(decode_update(body + b"\x08\x0a", old))
+        rib.take(decode_update(body + b"\x08\x0b" * 3, old))
+        rib.finish()
+        assert rib.count(Family.IPV4_UNICAST) == (2 if segments == 1 else 0)
+    assert rib.too_long == 2 * (1 + 3)

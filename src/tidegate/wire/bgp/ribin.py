@@ -66,6 +66,7 @@ class RibIn:
         )
         self.announced = 0  # since the beginning, unicast routes, also those that replaced another
         self.withdrawn = 0
+        self.too_long = 0  # routes that were not kept, and withdrawn, as their attributes fit no UPDATE
         self.learned = dict.fromkeys(_UNICAST, 0)  # the same by family
         self.forgotten = dict.fromkeys(_UNICAST, 0)
 
@@ -112,10 +113,18 @@ class RibIn:
             part = structs.replace(group, destinations=group.destinations[start : start + _AT_ONCE])
             with_path_id = any(isinstance(one, Prefix) and one.path_id for one in part.destinations)
             agreed = structs.replace(_PLAIN, add_path_receive=frozenset({group.family} if with_path_id else ()))
-            run = scan_run(_encode_group(part, attributes, with_path_id=with_path_id), 0, agreed)
+            run = scan_run(self._encode(part, attributes, with_path_id=with_path_id), 0, agreed)
             if run is None:
                 raise EncodeError(f"{group.family.label}: routes that were read cannot be written")
             self.take_run(run)
+
+    def _encode(self, group: RouteGroup, attributes: Attributes | None, *, with_path_id: bool) -> bytes:
+        """Return the UPDATE of routes; of withdrawn ones where their AS path fits no UPDATE in four octets a number."""
+        try:
+            return _encode_group(group, attributes, with_path_id=with_path_id)
+        except EncodeError:
+            self.too_long += len(group.destinations)
+            return _encode_group(structs.replace(group, next_hop=b""), None, with_path_id=with_path_id)
 
     def take_run(self, run: UpdateRun) -> None:
         """Take UPDATEs as they came."""
