@@ -1,8 +1,8 @@
 """Fuzz both ways into a table: `.venv/bin/python fuzz/bgp_routes.py fuzz/corpus/bgp_routes -max_total_time=600`.
 
 The first octet of an input says what was negotiated, the rest is up to four UPDATEs: lengths of the withdrawn routes
-and of the NLRI, the length of the body, and the body, whose attributes are what stands between. What is taken as columns
-is without fault and means what the readable twin says; tables filled with and without columns are the same.
+and of the NLRI, the length of the body, and the body, whose attributes are what stands between. What is taken as
+columns is without fault and means what the readable twin says; tables filled with and without columns are the same.
 """
 
 from __future__ import annotations
