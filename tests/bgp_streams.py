@@ -97,7 +97,8 @@ def outcome(peer: Peer, pieces: Iterable[bytes]) -> Outcome:
         session = peer.sessions[Way.OUT]
         assert session.state in TABLE
         assert len(session._buffer) < EXTENDED_LIMIT
-        assert (session.state is State.IDLE) == (not session.timers)
+        timed = session.negotiated is None or session.negotiated.hold_time_s > 0
+        assert bool(session.timers) == (session.state is not State.IDLE and timed)
     while peer.busy:
         effects += [each.effect for each in peer.work(NOW)]
     rules = [list(one) for one in peer.rib_in.rules.values()]
