@@ -4,7 +4,7 @@
 octets have the same meaning wherever they are decoded.
 
 Answers for: RFC 4271 sections 4.2 and 6.2, RFC 5492, RFC 4760 section 8, RFC 2918, RFC 4724 section 3, RFC 6286, RFC
-6793, RFC 7313, RFC 7911 section 4, RFC 8538 section 2, RFC 8654, RFC 8950 section 4, RFC 9072.
+6793, RFC 7313, RFC 7607, RFC 7911 section 4, RFC 8538 section 2, RFC 8654, RFC 8950 section 4, RFC 9072.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ _VERSION: Final = 4
 _CAPABILITIES: Final = 2  # optional parameter type, RFC 5492
 _EXTENDED: Final = 255  # RFC 9072: in the length octet and as first parameter type
 _ADD_PATH_RECEIVE, _ADD_PATH_SEND = 1, 2
+_ADD_PATH_MODES: Final = frozenset({1, 2, 3})
 
 
 class GracefulRestart(msgspec.Struct, frozen=True):
@@ -185,6 +186,8 @@ def decode_open(body: bytes) -> Open:
     if hold_time_s in {1, 2}:
         reason = f"a hold time of {hold_time_s} s"
         raise SessionReset(ErrorCode.OPEN, OpenError.HOLD_TIME, hold_time_s.to_bytes(2, "big"), reason)
+    if not asn or capabilities.asn4 == 0:
+        raise SessionReset(ErrorCode.OPEN, OpenError.PEER_AS, reason="the peer says AS 0")  # RFC 7607 section 2
     if not router_id:
         raise SessionReset(ErrorCode.OPEN, OpenError.IDENTIFIER, bytes(4), "the identifier is zero")
     return Open(Asn(asn) if capabilities.asn4 is None else capabilities.asn4, hold_time_s, router_id, capabilities)
@@ -275,7 +278,7 @@ def _add_next_hops(found: dict[Family, None], value: Reader) -> None:
 def _add_paths(receive: dict[Family, None], send: dict[Family, None], value: Reader) -> None:
     while len(value):
         family, mode = Family.of(value.u16(), value.u8()), value.u8()
-        if family is None:
+        if family is None or mode not in _ADD_PATH_MODES:  # RFC 7911 section 4
             continue
         if mode & _ADD_PATH_RECEIVE:
             receive[family] = None
