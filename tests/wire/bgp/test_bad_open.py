@@ -52,7 +52,7 @@ def long_parameter(octets: bytes) -> bytes:
 
 def answer(message: bytes, config: PeerConfig = CONFIG) -> tuple[int, int, bytes] | Negotiated:
     """Return the NOTIFICATION that a peer answers an OPEN with, or what it agreed to; the same octet by octet."""
-    found = []
+    found: list[tuple[int, int, bytes] | Negotiated] = []
     for pieces in ([message], [bytes((octet,)) for octet in message]):
         peer = Peer(config, jitter=lambda: 0.5)
         peer.start(NOW)
@@ -65,7 +65,8 @@ def answer(message: bytes, config: PeerConfig = CONFIG) -> tuple[int, int, bytes
             assert any(isinstance(effect, Down) and not effect.was_up for effect in effects)
             found.append((told[0].code, told[0].subcode, told[0].data))
             continue
-        assert (session.state, session.negotiated is None) == (State.OPEN_CONFIRM, False)
+        assert session.state is State.OPEN_CONFIRM
+        assert session.negotiated is not None
         assert [effect.data[18] for effect in effects if isinstance(effect, Send)] == [MessageType.KEEPALIVE]
         found.append(session.negotiated)
     assert found[0] == found[1]
@@ -86,7 +87,8 @@ def refused(message: bytes, config: PeerConfig = CONFIG) -> tuple[int, int]:
 
 def test_a_good_one_is_agreed_to() -> None:
     found = agreed(opening())
-    assert (found.peer_as, found.hold_time_s, found.families) == (65002, 90, {Family.IPV4_UNICAST})
+    assert (found.peer_as, found.hold_time_s) == (65002, 90)
+    assert found.families == {Family.IPV4_UNICAST}
 
 
 @pytest.mark.parametrize("version", [0, 1, 3, 5, 255])
@@ -175,7 +177,8 @@ def test_unknown_capabilities_and_families_are_passed_over() -> None:
 def test_no_capability_means_ipv4_unicast_and_two_octet_numbers() -> None:
     for parameters in (b"", capabilities()):
         found = agreed(opening(parameters))
-        assert (found.families, found.four_octet_as, found.extended_message) == ({Family.IPV4_UNICAST}, False, False)
+        assert found.families == {Family.IPV4_UNICAST}
+        assert (found.four_octet_as, found.extended_message) == (False, False)
 
 
 def test_without_a_family_of_both_the_answer_tells_what_is_missing() -> None:

@@ -58,7 +58,7 @@ def ended(found: Outcome) -> tuple[int, int] | None:
 
 def split(octets: bytes) -> tuple[list[bytes], bool]:
     """Return the bodies that lengths tell of, one after the other, and whether they fill the octets."""
-    bodies = []
+    bodies: list[bytes] = []
     while octets:
         head = 1 if octets[0] < 240 else 2
         if len(octets) < head:
