@@ -84,7 +84,7 @@ class Expected(msgspec.Struct, frozen=True):
     notifications: frozenset[tuple[int, int]] = frozenset()
 
 
-PATH = "0202 0000fde9 0000fdea"  # ASes 65001 and 65002
+PATH = "0202 0000fdf3 0000fdf4"  # ASes 65011 and 65012
 # flags and a good value of each attribute, for a session of four-octet AS numbers
 GOOD: Mapping[int, tuple[int, str]] = MappingProxyType(
     {
@@ -94,7 +94,7 @@ GOOD: Mapping[int, tuple[int, str]] = MappingProxyType(
         4: (OPTIONAL, "00000007"),
         5: (TRANSITIVE, "00000064"),
         6: (TRANSITIVE, ""),
-        7: (OPTIONAL | TRANSITIVE, "0000fde9 c0000201"),
+        7: (OPTIONAL | TRANSITIVE, "0000fdf3 c0000201"),
         8: (OPTIONAL | TRANSITIVE, "ffff0001 ffff0002"),
         9: (OPTIONAL, "c0000201"),
         10: (OPTIONAL, "c0000201 c0000202"),
@@ -102,10 +102,10 @@ GOOD: Mapping[int, tuple[int, str]] = MappingProxyType(
         15: (OPTIONAL, "0002 01 20 20010db9"),
         16: (OPTIONAL | TRANSITIVE, "8006000000000000"),
         17: (OPTIONAL | TRANSITIVE, PATH),
-        18: (OPTIONAL | TRANSITIVE, "0000fde9 c0000201"),
+        18: (OPTIONAL | TRANSITIVE, "0000fdf3 c0000201"),
         25: (OPTIONAL | TRANSITIVE, "000c20010db80000000000000000000000010000"),
-        32: (OPTIONAL | TRANSITIVE, "0000fde9 00000001 00000002"),
-        35: (OPTIONAL | TRANSITIVE, "0000fde9"),
+        32: (OPTIONAL | TRANSITIVE, "0000fdf3 00000001 00000002"),
+        35: (OPTIONAL | TRANSITIVE, "0000fdf3"),
         99: (OPTIONAL | TRANSITIVE, "0102"),  # unknown
         98: (OPTIONAL, "0102"),
     }
@@ -115,14 +115,14 @@ BAD_VALUES: Mapping[int, tuple[str, ...]] = MappingProxyType(
     {
         1: ("03", "ff"),
         2: (
-            "0502 0000fde9 0000fdea",  # unknown kind of segment
-            "0002 0000fde9 0000fdea",
+            "0502 0000fdf3 0000fdf4",  # unknown kind of segment
+            "0002 0000fdf3 0000fdf4",
             "0200",  # no AS
-            "0202 0000fde9 0000fdea 0100",
-            "0203 0000fde9 0000fdea",  # goes on past the end
-            "0201 0000fde9 0000fdea",  # ends before the end
-            "0202 0000fde9 00000000",  # AS 0
-            "0101 00000000 0201 0000fde9",
+            "0202 0000fdf3 0000fdf4 0100",
+            "0203 0000fdf3 0000fdf4",  # goes on past the end
+            "0201 0000fdf3 0000fdf4",  # ends before the end
+            "0202 0000fdf3 00000000",  # AS 0
+            "0101 00000000 0201 0000fdf3",
         ),
         7: ("00000000 c0000201",),
         14: (
@@ -135,11 +135,11 @@ BAD_VALUES: Mapping[int, tuple[str, ...]] = MappingProxyType(
             "0001 01 10 20010db8000000000000000000000001 00 18 cb0071",  # not agreed to
         ),
         15: ("0002 01 81 20010db9000000000000000000000001 00", "0002 01 40 20010db9", "0001 01 21 cb00710100"),
-        17: ("0502 0000fde9 0000fdea", "0200", "0203 0000fde9 0000fdea", "0201 00000000"),
+        17: ("0502 0000fdf3 0000fdf4", "0200", "0203 0000fdf3 0000fdf4", "0201 00000000"),
         18: ("00000000 c0000201",),
     }
 )
-_CONFEDERATION = ("0301 0000fde9", "0401 0000fde9", "0201 0000fde9 0301 0000fdea")
+_CONFEDERATION = ("0301 0000fdf3", "0401 0000fdf3", "0201 0000fdf3 0301 0000fdf4")
 # the sentence of section 7 on each attribute that is malformed
 _MALFORMED: Mapping[int, Outcome] = MappingProxyType(
     {
