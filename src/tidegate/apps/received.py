@@ -143,8 +143,7 @@ def _held(table: RouteTable, page: Page) -> Iterator[Held]:
                 yield held
         if not more or not whole:
             return
-        done = _key(whole[-1])
-        low = done[0]
+        low = whole[-1].prefix + 1
 
 
 def _whole(table: RouteTable, some: list[Held], *, more: bool) -> list[Held]:
