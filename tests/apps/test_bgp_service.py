@@ -11,13 +11,17 @@ from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
+import bmp_messages as m
 from bgp_raw import need_address, rule
 from bgp_raw import run as bounded
-from routed import HERE, ROUTER, Packet, datagram, route, router, table
+from routed import AGENT, HERE, ROUTER, Packet, datagram, route, router, table
 from running import prepare
+from script_files import write
 from tidegate.apps.collector import Running, collector
 from tidegate.apps.config import Config
+from tidegate.cli import cli
 from tidegate.io.bgp import Speaker
 from tidegate.io.client import Client
 from tidegate.io.clock import SystemClock
@@ -196,5 +200,184 @@ def test_a_table_is_read_page_by_page() -> None:
             assert shown["match"] == {"destination": "10.0.0.1/32", "version": "4"}
             assert shown["then"] == {"traffic-rate": "0"}
             assert shown["does"]
+
+    run(test)
+
+
+def script_text(port: int) -> str:
+    return f"""
+    from tidegate.errors import ConfigError
+
+    def setup(rt):
+        rt.bgp.announce_route(None, {{"prefix": "192.0.2.77", "nexthop": "192.0.2.1"}})
+        ups, downs = [], []
+        settings = {{"port": {port}, "peer_as": 64500, "local_address": "127.0.0.1", "connect_retry_s": 0.1}}
+
+        def begin():
+            for _ in range(2):
+                rt.bgp.add_neighbor(
+                    "127.0.0.2", "65001", "192.0.2.1", flowspec=True, passive=False, on_up=ups.append,
+                    on_down=downs.append, **settings
+                )
+            rt.bgp.add_source("EDGE", "127.0.0.2", t=30, value="frames")
+            rt.bgp.set_next_hops({{"192.0.2.1": "00:53:00:00:00:01"}})
+            return "begun"
+
+        def look():
+            top = rt.bgp.top_prefixes("127.0.0.2", 10)
+            best = rt.bgp.best_route("127.0.0.2", "10.0.7.1")
+            return {{
+                "ups": ups, "downs": downs, "routes": rt.bgp.route_count("127.0.0.2"), "as": top.asn,
+                "top": [(row["prefix"], row["nexthop"]) for row in top.top_prefixes],
+                "best": best and best["prefix"],
+                "received": sum(1 for _ in rt.bgp.received_routes("127.0.0.2", most=1500)),
+                "flows": len(rt.bgp.received_flows("127.0.0.2")),
+                "neighbors": [one.state for one in rt.bgp.neighbors()],
+            }}
+
+        def other():
+            try:
+                rt.bgp.add_neighbor("127.0.0.2", 65001, "192.0.2.1", **settings)
+            except ConfigError as error:
+                return str(error)
+
+        calls = {{
+            "begin": begin, "look": look, "other": other,
+            "refresh": lambda: rt.bgp.refresh("127.0.0.2", "ipv4"),
+            "test": lambda: rt.bgp.self_test("127.0.0.2").text,
+            "reset": lambda: rt.bgp.reset("127.0.0.2"),
+            "remove": lambda: rt.bgp.remove_neighbor("127.0.0.2"),
+        }}
+        rt.on_http(lambda call: calls[call.path[0]]())
+    """
+
+
+def test_a_script_brings_its_neighbour_and_asks_all_of_it(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with router() as far:
+            for one in table(2000):
+                far.announce(HERE, one)
+            far.announce(HERE, rule(1))
+            script = write(tmp_path, "s.py", script_text(far.ports[0]))
+            config = config_of(bgp={"self_test_s": 0.1})
+            async with collector(config, clock=SystemClock(), scripts=(script,)) as running:
+                await _ask_the_script(Site(running), far)
+
+    run(test)
+
+
+async def _ask_the_script(site: Site, far: Speaker) -> None:
+    async def call(what: str) -> Any:  # noqa: ANN401 - whatever JSON says
+        return await site.get("script", "s.py", what, "json")
+
+    assert site.running.speaker is None
+    assert await site.get("bgp", "neighbors", "json") == []
+    assert await call("begin") == "begun"
+
+    async def looked() -> Any:  # noqa: ANN401 - JSON
+        site.send(PACKETS[:1])
+        found = await call("look")
+        return found if found["received"] == 1500 and found["top"] and found["flows"] else None
+
+    found = await until(looked)
+    assert found == {
+        "ups": [ROUTER], "downs": [], "routes": 1, "as": 64500, "top": [["10.2.0.0/24", "192.0.2.1"]],
+        "best": "10.0.7.0/24", "received": 1500, "flows": 1, "neighbors": ["established"],
+    }  # fmt: skip
+    assert "there is this neighbour with other settings" in await call("other")
+    assert await call("refresh") == ["ipv4-unicast"]
+    assert "the session stayed up" in await call("test")
+    await site.post("bgp", "reset", ROUTER, "json")
+
+    async def again() -> bool:
+        found = await call("look")
+        return bool(found["downs"] == [ROUTER] and found["ups"] == [ROUTER, ROUTER])
+
+    await until(again)
+    lines = [line["text"] for line in await site.get("bgp", "log", "json", router=ROUTER)]
+    assert any("to established" in line for line in lines)
+    assert any("NOTIFICATION sent" in line for line in lines)
+    totals = await site.get("analyzer", "json")
+    assert (totals["bgpNeighbors"], totals["bgpFlaps"], totals["bgpRoutesWanted"]) == (1, 1, 1)
+    assert totals["bgpOctetsReceived"] > 1000
+    assert far.neighbors()[0].prefixes["ipv4-unicast"] == 1
+    await call("remove")
+    assert await site.get("bgp", "neighbors", "json") == []
+    await until(lambda: _is_down(far))
+
+
+async def _is_down(far: Speaker) -> bool:
+    return far.neighbors()[0].state != "established"
+
+
+def test_commands_show_it(capsys: pytest.CaptureFixture[str]) -> None:
+    async def test() -> None:
+        async with peered([*table(), MARKED], config=with_source) as (site, _):
+            await received(site, 3001)
+            url = site.running.rest_url or ""
+
+            async def shown(*words: str, code: int = 0) -> str:
+                done = await asyncio.to_thread(CliRunner().invoke, cli, ["bgp", *words, "--url", url])
+                assert done.exit_code == code, done.output
+                return done.stdout
+
+            assert "3,001" in await shown("neighbors")
+            assert "notification" not in await shown("neighbors", ROUTER)
+            assert "state:                established since" in await shown("neighbors", ROUTER)
+            assert "received:             ipv4-unicast 3,001" in await shown("neighbors", ROUTER)
+            assert "198.51.100.0/24" in await shown("routes", ROUTER, "--address", "198.51.100.9")
+            assert len((await shown("routes", ROUTER, "--received", "--most", "1500", "--json")).splitlines()) == 1500
+            assert "64500-65010-65020" in await shown("routes", ROUTER, "--prefix", "198.51.100.0/24")
+            assert await shown("flowspec", ROUTER, "--received") == "nothing to show\n"
+            assert await shown("top", ROUTER) == "nothing to show\n"
+            site.send(PACKETS)
+
+            async def ranked() -> bool:
+                return "10.2.0.0/24" in await shown("top", ROUTER)
+
+            await until(ranked)
+            assert (await shown("refresh", ROUTER)).startswith("asked for ipv4-unicast, ")
+            assert await shown("reset", ROUTER) == f"the session with {ROUTER} is reset\n"
+            assert "established" in await shown("log", ROUTER)
+            assert await shown("bmp") == "nothing to show\n"
+
+    run(test)
+    capsys.readouterr()
+
+
+def test_a_router_that_tells_by_bmp_has_a_table() -> None:
+    async def test() -> None:
+        bmp = {"allow": ["127.0.0.0/8"], "listen": [HERE], "port": 0}
+        bgp = {"sources": [{"router": f"bmp:{ROUTER}", "agents": [AGENT]}]}
+        async with collector(config_of(bgp=bgp, bmp=bmp), clock=SystemClock()) as running:
+            site = Site(running)
+            _, writer = await asyncio.open_connection(HERE, running.bmp_ports[0], local_addr=(ROUTER, 0))
+            told = m.monitoring(m.update("400101 00", "400206 0201 0000fdea", "400304 c0000201", nlri="08 0a"))
+            writer.write(m.initiation() + m.peer_up() + told)
+
+            async def there() -> Any:  # noqa: ANN401 - JSON
+                site.send(PACKETS[:1])
+                return await site.get("activeflows", "ALL", "path", "json")
+
+            (flow,) = await until(there)
+            assert flow["key"] == "65002"
+            (status,) = await site.get("bgp", "bmp", "json")
+            assert (status["address"], status["state"], status["sysName"]) == (ROUTER, "up", "edge-1")
+            (peer,) = status["peers"]
+            assert peer["prefixes"] == {"ipv4-unicast": 1}
+            for name in (f"bmp:{ROUTER}", f"bmp:{peer['name']}@{ROUTER}"):
+                best = await site.get("bgp", "prefix", name, "json", address="10.2.0.1")
+                assert (best["prefix"], best["aspath"]) == ("10.0.0.0/8", "65002")
+            top = await site.get("bgp", "topprefixes", f"bmp:{ROUTER}", "json")
+            assert (top["state"], [row["prefix"] for row in top["topPrefixes"]]) == ("established", ["10.0.0.0/8"])
+            totals = await site.get("analyzer", "json")
+            assert (totals["bmpRouters"], totals["bmpPeers"], totals["bmpRoutesReceived"]) == (1, 1, 1)
+            writer.close()
+
+            async def gone() -> bool:
+                lines = await site.get("bgp", "log", "json", router=f"bmp:{ROUTER}")
+                return any(line["text"].startswith("down: ") for line in lines)
+
+            await until(gone)
 
     run(test)

@@ -89,6 +89,7 @@ class Bgp:
     def __init__(self, port: BgpPort, desk: Desk) -> None:
         self._port = port
         self._desk = desk
+        self._own: list[tuple[Kind, str, Handler | None]] = []  # handlers of one neighbour
 
     def add_neighbor(  # noqa: PLR0913 - the options of the interface
         self,
@@ -114,9 +115,11 @@ class Bgp:
         families = [name for name, wanted in flags.items() if wanted]
         told = {"families": families, "add_path": multipath, "passive": True, **settings}
         config = script_peer(router, local_as, router_id, told)
-        for handler, add in ((on_up, self.on_up), (on_down, self.on_down)):
-            if handler is not None:
-                add(handler, peers=[config.address])
+        for kind, handler in ((Kind.BGP_UP, on_up), (Kind.BGP_DOWN, on_down)):
+            own = (kind, config.address, handler)
+            if handler is not None and own not in self._own:
+                self._desk.add(kind, handler, [config.address])
+                self._own.append(own)
         self._port.add_neighbor(config)
 
     def remove_neighbor(self, router: str) -> None:
