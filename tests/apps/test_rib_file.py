@@ -12,7 +12,7 @@ from click.testing import CliRunner
 import mrt_files as m
 from routed import Packet, datagram
 from running import SECOND, START_NS, Heard, prepare, write_payloads
-from script_files import write
+from script_files import ROOT, write
 from tidegate.apps.config import Config
 from tidegate.apps.replay import Replayed, Told, replay
 from tidegate.apps.rib_file import RibFile, load_table, routes_of_table
@@ -145,6 +145,17 @@ def test_scripts_rank_prefixes_in_a_replay(tmp_path: Path, mrt: Path) -> None:
     assert change.route == {
         "prefix": "10.1.0.0/16", "nexthop": "192.0.2.1", "origin": "IGP", "aspath": "65002", "communities": "65535:666",
     }  # fmt: skip
+
+
+def test_the_example_reports_what_a_recording_has(tmp_path: Path, mrt: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = {"seconds": 0.4, "marked": "64512:2", "marked_bits_per_s": 1000}
+    scripts = [{"path": str(ROOT / "examples" / "peering_report.py"), "config": config}]
+    with caplog.at_level("INFO", "tidegate.script"):
+        _, result = played(tmp_path, RibFile(mrt), flows={}, scripts=scripts)
+    assert result.script_errors == {}
+    said = [record.getMessage().removeprefix("peering_report.py: ") for record in caplog.records]
+    assert any(line.startswith("1 of 2 prefixes take 100 % of ") for line in said), said
+    assert any("Mbit/s of 64512:2 by way of 192.0.2.1" in line for line in said), said
 
 
 def test_sources_of_the_configuration_say_whose_agents_are_ranked(tmp_path: Path, mrt: Path) -> None:
