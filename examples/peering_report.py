@@ -13,7 +13,7 @@ community in `marked`, such as that of a transit provider, is told when it passe
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 
 import msgspec
 
@@ -54,13 +54,13 @@ def setup(rt: Runtime) -> None:
         rt.log.info(
             f"{listed} of {top.n_prefixes} prefixes take {covered:.0f} % of {top.value_total * 8 / 1e6:.1f} Mbit/s"
         )
-        behind: Counter[str] = Counter()
+        behind: defaultdict[str, float] = defaultdict(float)
         for flow in rt.active_flows("as_path", max_flows=1000, agg_mode="sum"):
             hops = flow.key.split("-")
             if len(hops) > 1:
                 behind[hops[-1]] += flow.value
         total = sum(flow.value for flow in rt.active_flows("as_path", max_flows=1000, agg_mode="sum"))
-        for network, value in behind.most_common(10):
+        for network, value in sorted(behind.items(), key=lambda row: -row[1])[:10]:
             if value >= settings.min_share * total:
                 rt.log.info(f"AS {network}: {value * 8 / 1e6:.1f} Mbit/s, {100 * value / total:.0f} %, not a neighbour")
 

@@ -90,6 +90,8 @@ def played(
     found: dict[str, dict[str, float]] = {}
     for line in heard.lines:
         record = msgspec.json.decode(line)
+        if "flowKeys" not in record:
+            continue  # an event
         found.setdefault(record["name"], {})[record["flowKeys"]] = record["value"]
     return found, result
 

@@ -9,7 +9,7 @@ from tidegate.web.rest import create_app
 from web.fake_backend import FakeAnnouncer, FakeBackend
 
 ROUTER, ROUTER6 = "192.0.2.254", "2001:db8::fe"
-LEARNED = [
+LEARNED: list[dict[str, object]] = [
     {"prefix": "203.0.112.0/20", "nexthop": "198.51.100.1"},
     {"prefix": "203.0.113.0/24", "nexthop": "198.51.100.1"},
 ]
