@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 
 from tidegate.engine.events import ActiveFlow, Event, FlowRecord
-from tidegate.web.backend import ScriptReply
+from tidegate.web.backend import BgpNoticeInfo, ScriptReply
+from tidegate.web.examples import EXAMPLES
 from web.conftest import Site
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/reference/rest.md"
@@ -36,6 +37,11 @@ def prepare(site: Site) -> None:
     )
     site.backend.add(msgspec.structs.replace(crossed, interval=3095.0))
     site.backend.add(FlowRecord(311, "reflection", key, 125000.0, 1700000000123, 1700000007123, "10.0.0.20", "7"))
+    router = "192.0.2.254"
+    top = EXAMPLES["get", "/bgp/topprefixes/{router}/json"].reply
+    site.bgp.top = {**top, "topPrefixes": [{"prefix": "203.0.113.0/24", **row} for row in top["topPrefixes"]]}
+    site.bgp.learned[router] = [EXAMPLES["get", "/bgp/prefix/{router}/json"].reply]
+    site.bgp.notices = msgspec.convert(EXAMPLES["get", "/bgp/log/json"].reply, list[BgpNoticeInfo])
     site.scripts.add("ddos/top.py", lambda asked: ScriptReply({"path": asked.path, "query": asked.query}))
 
 
