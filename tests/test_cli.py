@@ -19,6 +19,7 @@ import pytest
 from click.testing import CliRunner
 
 import captures
+import mrt_files as m
 from frame_lab import LEAVES, frame, make_pair
 from frame_lab import send as send_frames
 from net_namespace import NET_ADMIN, NET_RAW, drop, in_namespace, shell
@@ -28,6 +29,8 @@ from tidegate.cli import cli
 from tidegate.errors import TidegateError
 from tidegate.io.client import Client
 from tidegate.io.netlink import GENERIC, Netlink, find_family
+from tidegate.wire.bgp.constants import Family
+from tidegate.wire.bgp.mrt import RibEntry, RibRecord
 from tidegate.wire.sflow.decode import decode_datagram
 
 CAPTURE = captures.HERE / "overflowd-two-port-1000.pcap"
@@ -290,6 +293,23 @@ def test_a_peer_that_is_not_there_or_talks_nonsense_disturbs_nothing(tmp_path: P
             assert "192.0.2.9" in refusal("bgp", "routes", "192.0.2.9", "--url", url)
             assert program.end() == 0
             assert "Traceback" not in "".join(program.said)
+
+
+def test_the_table_of_a_file_is_there_while_it_runs(tmp_path: Path) -> None:
+    record = m.rib(RibRecord(Family.IPV4_UNICAST, m.nlri("8 cb"), (RibEntry(0, 0, m.PLAIN),)))
+    (tmp_path / "table.mrt").write_bytes(m.write([m.index_of(m.ONE), record]))
+    flows = '[flows.path]\nkeys = "bgpdestinationaspath"\nvalue = "bytes"\n'
+    config = config_file(tmp_path, flows)
+    with running("--config", config, "--rib", tmp_path / "table.mrt", "--rib-peer", "65002") as program:
+        send(program.udp_port, attack(20))
+        client = Client(program.url)
+        found = until(lambda: client.get("activeflows", "ALL", "path", "json"), "a flow")
+        assert isinstance(found, list)
+        assert [flow["key"] for flow in found] == ["65002"]
+        assert "203.0.0.0/8" in printed("bgp", "routes", "rib", "--address", "203.0.113.7", "--url", program.url)
+        assert "203.0.0.0/8" in printed("bgp", "top", "rib", "--url", program.url)
+        assert program.end() == 0
+        assert "1 ipv4-unicast routes of 192.0.2.1 AS 65002" in "".join(program.said)
 
 
 def test_bad_scripts_are_told_and_the_rest_goes_on(tmp_path: Path) -> None:

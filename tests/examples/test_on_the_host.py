@@ -16,6 +16,7 @@ def test_every_example_loads_and_handles_an_event() -> None:
         ("reflection", "192.0.2.1,53"),
         ("flood", "192.0.2.1"),
         ("elephant", "192.0.2.1,192.0.2.2,50112,443"),
+        ("marked", "198.51.100.1"),
     ]
     stage.host.deliver([event(number, threshold=name, key=key) for number, (name, key) in enumerate(events)])
     statuses = stage.host.status()

@@ -12,7 +12,7 @@ import msgspec
 
 from tidegate.apps.prefix_ranking import TopPrefixes, TopQuery
 from tidegate.apps.received import Page
-from tidegate.apps.routing import Source
+from tidegate.apps.routing import FILE, Source, bmp_parts
 from tidegate.control.flowspec import format_flow
 from tidegate.control.unicast import format_unicast
 from tidegate.data.address import Words
@@ -153,7 +153,8 @@ class RouteLog:
 
     def add_source(self, source: Source) -> None:
         """Tie agents to a router."""
-        self._check(source.router)
+        for router in (source.router, source.router6):
+            self._check_router(router or FILE)
         self._tables.add_source(source)
 
     def set_next_hops(self, hops: Mapping[Words, int]) -> None:
@@ -162,22 +163,22 @@ class RouteLog:
 
     def top_prefixes(self, router: str, query: TopQuery) -> TopPrefixes:
         """Return the prefixes that carry most traffic."""
-        self._check(router)
+        self._check_router(router)
         return self._tables.top_prefixes(router, query)
 
     def best_route(self, router: str, address: bytes) -> Shown | None:
         """Return the longest match of an address."""
-        self._check(router)
+        self._check_router(router)
         return self._tables.best_route(router, address)
 
     def received_routes(self, router: str, page: Page) -> list[Shown]:
         """Return a page of a router's routes."""
-        self._check(router)
+        self._check_router(router)
         return self._tables.received_routes(router, page)
 
     def received_flows(self, router: str, most: int) -> list[Shown]:
         """Return the rules that a router has announced."""
-        self._check(router)
+        self._check_router(router)
         return self._tables.received_flows(router, most)
 
     def refresh(self, router: str, family: str | None) -> list[str]:
@@ -211,8 +212,14 @@ class RouteLog:
         )
 
     def _check(self, peer: str | None) -> None:
-        if peer is not None and self._peers and peer not in self._peers and canonical(peer) not in self._peers:
-            raise ConfigError(f"bgp.peers.{peer}", f"no such peer (known: {', '.join(self._peers)})")
+        if peer is None or not self._peers or {peer, canonical(peer)} & set(self._peers):
+            return
+        raise ConfigError(f"bgp.peers.{peer}", f"no such peer (known: {', '.join(self._peers)})")
+
+    def _check_router(self, router: str) -> None:
+        """Refuse a peer that there is not; other tables than those of peers may be named."""
+        if router != FILE and bmp_parts(router) is None:
+            self._check(router)
 
     def _note(self, what: str, peer: str | None, route: Route) -> None:
         del self.changes[:-_MAX_CHANGES]
