@@ -635,9 +635,11 @@ def change(table: Table, data: U8, spans: I64, with_path_id: bool, sets: Sets) -
             _announce(table, (_add_prefix(table, high, low, length, row), path_id), attributes, sets)
 
 
-@kernel((_TABLE, types.int64[::1], types.int64, types.boolean, types.uint8[::1]))
-def spell(table: Table, rows: I64, count: Int, with_path_id: bool, out: U8) -> Int:  # noqa: FBT001
-    """Write the stale routes of the first `count` of some prefixes as in an UPDATE; return how many octets they take.
+@kernel((_TABLE, types.int64[::1], types.int64, types.uint8[::1]))
+def spell(table: Table, rows: I64, count: Int, out: U8) -> Int:
+    """Write the stale routes of the first `count` of some prefixes as in an UPDATE with path identifiers.
+
+    Return how many octets they take.
 
     Nothing is written where `out` has no octets.
     """
@@ -648,15 +650,14 @@ def spell(table: Table, rows: I64, count: Int, with_path_id: bool, out: U8) -> I
         one = np.int64(table.prefixes[row].route)
         while one >= 0:
             if table.routes[one].stale:
-                head = 4 if with_path_id else 0
                 if out.size:
-                    for step in range(head):
+                    for step in range(4):
                         out[size + step] = np.uint8(table.routes[one].path_id >> np.uint32(24 - 8 * step))
-                    out[size + head] = table.prefixes[row].length
+                    out[size + 4] = table.prefixes[row].length
                     for step in range(octets):
                         word = table.prefixes[row].high if step < 8 else table.prefixes[row].low
-                        out[size + head + 1 + step] = np.uint8(word >> np.uint64(56 - 8 * (step & 7)))
-                size += head + 1 + octets
+                        out[size + 5 + step] = np.uint8(word >> np.uint64(56 - 8 * (step & 7)))
+                size += 5 + octets
             one = np.int64(table.routes[one].next)
     return size
 

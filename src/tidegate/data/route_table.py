@@ -98,7 +98,6 @@ class RouteTable:
         self._state[[State.FREE_BLOCK, State.FREE_PREFIX, State.FREE_ROUTE, State.ADOPTED]] = -1
         self._state[[State.BLOCKS, State.NEW_BLOCK]] = 1  # the first range
         self._fill[0] = 1
-        self._with_path_id = False
         self._no_octets = np.empty(0, np.uint8)
 
     def __len__(self) -> int:
@@ -147,7 +146,6 @@ class RouteTable:
         numbers = self.sets.numbers(keys, rows)
         np.add.at(self.sets.references, numbers, 1)  # they must not be forgotten while they wait
         spans[here[:, 1] > here[:, 0], 1, 2] = numbers
-        self._with_path_id = with_path_id
         self._waiting.append(_Changes(data, spans.reshape(-1, 3), with_path_id))
 
     def work(self) -> bool:
@@ -232,14 +230,14 @@ class RouteTable:
     def _withdraw_stale(self, cursor: I64) -> None:
         rows = np.empty(_LISTED, np.int64)
         count = int(follow(self._table, cursor, rows))
-        size = int(spell(self._table, rows, count, self._with_path_id, self._no_octets))
+        size = int(spell(self._table, rows, count, self._no_octets))
         out = np.empty(size, np.uint8)
-        spell(self._table, rows, count, self._with_path_id, out)
+        spell(self._table, rows, count, out)
         if cursor[2]:
             self._waiting.popleft()
         if size:
             span = np.array([[0, size, -1]], np.int64)
-            self._waiting.appendleft(_Changes(out, span, self._with_path_id))
+            self._waiting.appendleft(_Changes(out, span, with_path_id=True))
 
     def reading(self) -> AbstractContextManager[Any]:
         """Return what to hold while reading from another thread."""

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from bgp_cases import prefixes
 from tidegate.errors import DecodeError, EncodeError, TextError
 from tidegate.wire.bgp.constants import Afi
-from tidegate.wire.bgp.prefix import Prefix, address_text, decode_prefix, encode_prefix, parse_address, parse_prefix
+from tidegate.wire.bgp.prefix import (
+    Prefix,
+    PrefixList,
+    address_text,
+    decode_prefix,
+    encode_prefix,
+    parse_address,
+    parse_prefix,
+)
 from tidegate.wire.cursor import Reader
 
 
@@ -70,3 +78,38 @@ def test_set_bits_get_a_hint_and_zones_are_refused() -> None:
 def test_a_bare_address_is_a_host_route() -> None:
     assert str(parse_prefix("2001:db8::1")) == "2001:db8::1/128"
     assert address_text(parse_address("2001:DB8::0:1")) == "2001:db8::1"
+
+
+def _read_all(octets: bytes, afi: Afi, *, with_path_id: bool) -> list[Prefix] | str:
+    """Return the prefixes one by one, or what is wrong with them."""
+    reader, found = Reader(octets), []
+    try:
+        while len(reader):
+            found.append(decode_prefix(reader, afi, with_path_id=with_path_id))
+    except (DecodeError, ValueError) as error:
+        return type(error).__name__
+    return found
+
+
+@given(data=st.data(), afi=st.sampled_from(Afi), with_path_id=st.booleans(), most=st.integers(1, 20))
+def test_a_list_of_prefixes_is_what_they_are_one_by_one(
+    data: st.DataObject, afi: Afi, most: int, *, with_path_id: bool
+) -> None:
+    drawn = data.draw(st.lists(prefixes(afi), max_size=8))
+    head = b"\0\0\0\7" * with_path_id
+    octets = b"".join(head + encode_prefix(prefix) for prefix in drawn)
+    if data.draw(st.booleans()):
+        octets = octets[: data.draw(st.integers(0, len(octets)))] + data.draw(st.binary(max_size=4))
+    expected = _read_all(octets, afi, with_path_id=with_path_id)
+    if isinstance(expected, str):
+        with pytest.raises((DecodeError, ValueError)) as caught:
+            PrefixList(octets, afi, with_path_id=with_path_id)
+        assert type(caught.value).__name__ == expected
+        return
+    listed = PrefixList(octets, afi, with_path_id=with_path_id)
+    assert (list(listed), len(listed), listed) == (expected, len(expected), tuple(expected))
+    assert hash(listed) == hash(tuple(expected))
+    assert listed[:2] == tuple(expected[:2])
+    parts = list(listed.parts(most))
+    assert [prefix for part in parts for prefix in part] == expected
+    assert all(len(part.octets) < most + 21 for part in parts)

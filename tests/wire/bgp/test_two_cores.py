@@ -423,9 +423,8 @@ def test_a_peer_that_resets_on_one_rule_is_told_the_others(settled_first: bool) 
         cores.tick()
         assert cores.now < 900.0
     (text,) = notices(cores, 0, NoticeKind.HELD_BACK)
-    assert text.startswith(
-        "8 routes are held back, sent within a minute before each of the last resets of the session: "
-    )
+    assert text.startswith("held back: ")
+    assert "; sent within a minute before each of the last resets of the session: " in text
     assert "UPDATE" not in text or "(3/9)" in text
     assert len(cores.of(0, Down)) == 3
     while cores.peers[0].established is None:
@@ -435,7 +434,7 @@ def test_a_peer_that_resets_on_one_rule_is_told_the_others(settled_first: bool) 
     refusing(cores, bad)
     settled(cores, 100.0)
     held = cores.peers[0].status().held_back
-    assert set(held) == {route_key(rule(host)) for host in range(212, 220)}
+    assert set(held) == {route_key(bad)}
     assert len(cores.of(0, Down)) == 3
     cores.peers[0].rib.release()
     settled(cores, 1.0)

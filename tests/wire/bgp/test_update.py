@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from bgp_cases import EXTERNAL, INTERNAL, OLD, SESSIONS, flow_routes, unicast_routes, vectors
 from tidegate.errors import EncodeError, SessionReset
@@ -283,3 +284,23 @@ def test_add_path_identifiers_are_read() -> None:
 def test_mp_reach_stands_first() -> None:
     rule = FlowRoute(decode_components(Reader(bytes.fromhex("0120c0000201")), Afi.IPV4), (TrafficRateBytes(0.0),))
     assert body_of(encode_announce(rule, route_key(rule), EXTERNAL))[4:6] == b"\x80\x0e"
+
+
+LOOP = structs.replace(EXTERNAL, own_as=65000)
+
+
+def test_a_route_that_has_been_here_already_is_left_out_and_counted() -> None:
+    found = decode_update(update(ORIGIN, PATH, HOP, nlri="18cb0071"), LOOP)
+    assert found.announced == ()
+    assert texts(found.withdrawn) == ["203.0.113.0/24"]
+    assert [(problem.part, problem.reason) for problem in found.problems] == [("as_path", "our own AS is in it")]
+    other = decode_update(update(ORIGIN, "400206 0201 0000fde9", HOP, nlri="18cb0071"), LOOP)
+    assert texts(other.announced) == ["203.0.113.0/24"]
+    assert decode_update(update(ORIGIN, PATH, HOP, withdrawn="18cb0071"), LOOP).problems == ()
+
+
+def test_a_rule_that_a_peer_says_back_is_left_out() -> None:
+    reach = "800e0c 0001 85 00 00 060120c0000237"
+    assert texts(decode_update(update(reach, ORIGIN, PATH), EXTERNAL).announced)
+    found = decode_update(update(reach, ORIGIN, PATH), LOOP)
+    assert (found.announced, len(found.withdrawn)) == ((), 1)

@@ -32,6 +32,7 @@ SESSIONS = (
     structs.replace(EXTERNAL, extended_next_hop=frozenset({Family.IPV4_UNICAST})),
     structs.replace(EXTERNAL, families=frozenset({Family.IPV4_UNICAST})),
     structs.replace(EXTERNAL, families=frozenset({Family.IPV6_UNICAST})),
+    structs.replace(EXTERNAL, own_as=65000),
 )
 GOOD = bytes.fromhex("40010100 4002060201 0000fde8 400304c0000201 c00804ffff0001 18cb0071".replace(" ", ""))
 

@@ -96,6 +96,7 @@ class Negotiated(msgspec.Struct, frozen=True):
     route_refresh: bool = False
     add_path_receive: frozenset[Family] = frozenset()
     extended_next_hop: frozenset[Family] = frozenset()  # RFC 8950: families whose next hop may be of IPv6
+    own_as: int = 0  # routes with this AS in their path have been here already (RFC 4271 9.1.2); 0: none is looked for
     enhanced_refresh: bool = False
     graceful_restart: GracefulRestart | None = None  # what the peer said of its own, where both sides do it
     notification_restart: bool = False  # RFC 8538: routes are kept over a NOTIFICATION that is no hard reset
@@ -309,6 +310,7 @@ def negotiate(local: Open, remote: Open) -> Negotiated:
     return Negotiated(
         local_as=local.asn,
         peer_as=remote.asn,
+        own_as=local.asn,
         router_id=remote.router_id,
         hold_time_s=min(local.hold_time_s, remote.hold_time_s),
         families=families,

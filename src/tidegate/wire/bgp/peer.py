@@ -375,7 +375,7 @@ class Peer:
         why = f"sent within a minute before each of the last resets of the session: {down.reason}"
         self.rib.hold_back(keys, why)
         names = name_routes([self.rib.wanted[key] for key in keys])
-        return [*news, Notice(NoticeKind.HELD_BACK, f"{len(keys)} routes are held back, {why}: {names}")]
+        return [*news, Notice(NoticeKind.HELD_BACK, f"held back: {names}; {why}")]
 
     def _restart_over(self) -> None:
         """Say no more that this side has just restarted, and let nothing wait for what was announced before."""

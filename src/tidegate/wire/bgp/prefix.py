@@ -6,17 +6,19 @@ Answers for: RFC 4271 section 4.3 (withdrawn routes, NLRI), RFC 4760 section 5, 
 from __future__ import annotations
 
 import ipaddress
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, overload
 
 import msgspec
 
-from tidegate.errors import EncodeError, TextError
+from tidegate.errors import DecodeError, EncodeError, TextError
 from tidegate.wire.bgp.constants import Afi
 from tidegate.wire.cursor import Reader
 
 __all__ = [
     "BITS",
     "Prefix",
+    "PrefixList",
     "address_text",
     "decode_prefix",
     "encode_prefix",
@@ -97,6 +99,74 @@ def decode_prefix(reader: Reader, afi: Afi, *, with_path_id: bool = False) -> Pr
         raise ValueError(f"prefix length {length} is over {most}")
     octets = reader.take((length + 7) // 8)
     return Prefix(mask(octets.ljust(most // 8, b"\0"), length), length, path_id)
+
+
+class PrefixList(Sequence[Prefix]):
+    """Checked octets of prefixes of one family, read one by one when somebody looks; equal to a tuple of the same."""
+
+    __slots__ = ("_count", "afi", "octets", "with_path_id")
+
+    def __init__(self, octets: bytes, afi: Afi, *, with_path_id: bool = False) -> None:
+        """Check the octets: `ValueError` and `DecodeError` as of `decode_prefix`."""
+        self.octets = octets
+        self.afi = afi
+        self.with_path_id = with_path_id
+        self._count = sum(1 for _ in self._starts())
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Prefix]:
+        reader = Reader(self.octets)
+        while len(reader):
+            yield decode_prefix(reader, self.afi, with_path_id=self.with_path_id)
+
+    @overload
+    def __getitem__(self, index: int) -> Prefix: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Prefix]: ...
+
+    def __getitem__(self, index: int | slice) -> Prefix | Sequence[Prefix]:
+        return tuple(self)[index]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
+
+    def parts(self, most: int) -> Iterator[PrefixList]:
+        """Yield the prefixes in lists of `most` octets, or little more."""
+        if len(self.octets) <= most:
+            yield self
+            return
+        start = 0
+        for place in self._starts():
+            if place - start >= most:
+                yield PrefixList(self.octets[start:place], self.afi, with_path_id=self.with_path_id)
+                start = place
+        yield PrefixList(self.octets[start:], self.afi, with_path_id=self.with_path_id)
+
+    def _starts(self) -> Iterator[int]:
+        """Yield where each prefix starts, checking it."""
+        octets, most, head = self.octets, BITS[self.afi], 4 if self.with_path_id else 0
+        place, end = 0, len(octets)
+        while place < end:
+            at = place + head
+            if at >= end:
+                raise DecodeError("truncated", place)
+            length = octets[at]
+            if length > most:
+                raise ValueError(f"prefix length {length} is over {most}")
+            after = at + 1 + (length + 7 >> 3)
+            if after > end:
+                raise DecodeError("truncated", at + 1)
+            yield place
+            place = after
 
 
 def encode_prefix(prefix: Prefix) -> bytes:

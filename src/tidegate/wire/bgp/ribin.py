@@ -31,7 +31,7 @@ from tidegate.wire.bgp.flow_rules import FlowRules
 from tidegate.wire.bgp.flowspec import FlowRule
 from tidegate.wire.bgp.message import frame
 from tidegate.wire.bgp.open import Negotiated
-from tidegate.wire.bgp.prefix import Prefix, encode_prefix
+from tidegate.wire.bgp.prefix import Prefix, PrefixList, encode_prefix
 from tidegate.wire.bgp.update import RouteGroup, Update
 from tidegate.wire.bgp.update_scan import Cut, UpdateRun, scan_run
 from tidegate.wire.cursor import Reader
@@ -39,7 +39,7 @@ from tidegate.wire.cursor import Reader
 __all__ = ["RibIn", "attributes_of"]
 
 _PIECES: Final = 8  # of work that may be done before routes are counted
-_AT_ONCE: Final = 2000  # prefixes in one UPDATE that is written anew
+_AT_ONCE: Final = 16_384  # octets of prefixes in one UPDATE that is written anew
 # what every UPDATE that is written anew is read by; an internal one, whose attributes are all kept
 _PLAIN: Final = Negotiated(
     Asn(1),
@@ -109,22 +109,21 @@ class RibIn:
                 else:
                     rules.announce(rule, attributes, group.next_hop)
             return
-        for start in range(0, len(group.destinations), _AT_ONCE):
-            part = structs.replace(group, destinations=group.destinations[start : start + _AT_ONCE])
-            with_path_id = any(isinstance(one, Prefix) and one.path_id for one in part.destinations)
-            agreed = structs.replace(_PLAIN, add_path_receive=frozenset({group.family} if with_path_id else ()))
-            run = scan_run(self._encode(part, attributes, with_path_id=with_path_id), 0, agreed)
+        listed = _listed(group)
+        agreed = structs.replace(_PLAIN, add_path_receive=frozenset({group.family} if listed.with_path_id else ()))
+        for part in listed.parts(_AT_ONCE):
+            run = scan_run(self._encode(group, part, attributes), 0, agreed)
             if run is None:
                 raise EncodeError(f"{group.family.label}: routes that were read cannot be written")
             self.take_run(run)
 
-    def _encode(self, group: RouteGroup, attributes: Attributes | None, *, with_path_id: bool) -> bytes:
+    def _encode(self, group: RouteGroup, part: PrefixList, attributes: Attributes | None) -> bytes:
         """Return the UPDATE of routes; of withdrawn ones where their AS path fits no UPDATE in four octets a number."""
         try:
-            return _encode_group(group, attributes, with_path_id=with_path_id)
+            return _encode_group(group, part.octets, attributes)
         except EncodeError:
-            self.too_long += len(group.destinations)
-            return _encode_group(structs.replace(group, next_hop=b""), None, with_path_id=with_path_id)
+            self.too_long += len(part)
+            return _encode_group(group, part.octets, None)
 
     def take_run(self, run: UpdateRun) -> None:
         """Take UPDATEs as they came."""
@@ -182,9 +181,18 @@ class RibIn:
         return found_routes(tuple(self.tables.values()), high, low, next_hop)
 
 
-def _encode_group(group: RouteGroup, attributes: Attributes | None, *, with_path_id: bool) -> bytes:
+def _listed(group: RouteGroup) -> PrefixList:
+    """Return the destinations of unicast routes as octets; with path identifiers where one has any."""
+    if isinstance(group.destinations, PrefixList):
+        return group.destinations
+    prefixes = [one for one in group.destinations if isinstance(one, Prefix)]
+    with_path_id = any(one.path_id for one in prefixes)
+    octets = [one.path_id.to_bytes(4, "big") * with_path_id + encode_prefix(one) for one in prefixes]
+    return PrefixList(b"".join(octets), group.family.afi, with_path_id=with_path_id)
+
+
+def _encode_group(group: RouteGroup, nlri: bytes, attributes: Attributes | None) -> bytes:
     """Return the UPDATE of routes with these attributes, or of withdrawn ones; it may be longer than a session's."""
-    nlri = b"".join(_encode_destination(one, with_path_id=with_path_id) for one in group.destinations)
     classic = group.family is Family.IPV4_UNICAST
     if attributes is None:
         unreach = None if classic else MpUnreach(group.family.afi, group.family.safi, nlri)
@@ -201,13 +209,6 @@ def _encode_group(group: RouteGroup, attributes: Attributes | None, *, with_path
         unknown=(),
     )
     return _encode_update(b"", encode_attributes(kept, _PLAIN), nlri if classic else b"")
-
-
-def _encode_destination(destination: object, *, with_path_id: bool) -> bytes:
-    if not isinstance(destination, Prefix):  # pragma: no cover - groups are of one family
-        raise TypeError(destination)
-    octets = encode_prefix(destination)
-    return destination.path_id.to_bytes(4, "big") + octets if with_path_id else octets
 
 
 def _encode_update(withdrawn: bytes, block: bytes, nlri: bytes) -> bytes:

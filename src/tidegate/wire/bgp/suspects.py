@@ -20,7 +20,8 @@ __all__ = ["Suspects"]
 _WINDOW_S: Final = 60.0
 _RESETS: Final = 3
 _STABLE_S: Final = 120.0  # a session that lives longer shows that what it was told at its start is harmless
-_FIRST: Final = 8  # routes held back at once; doubled as long as it does not help
+_FIRST: Final = 1  # routes held back at once: the newest one is it nearly always; more as long as it does not help
+_MORE: Final = 4  # times as many
 _MOST: Final = 1024
 _BLAMED: Final = frozenset(
     {(ErrorCode.CEASE, Cease.MAX_PREFIXES), (ErrorCode.CEASE, Cease.RESOURCES)}  # beside codes 1 and 3
@@ -59,7 +60,7 @@ class Suspects:
         common = set(first).intersection(*others)
         self._resets.clear()
         held = [key for key in recent if key in common][-self._most :]
-        self._most = min(2 * self._most, _MOST)
+        self._most = min(_MORE * self._most, _MOST)
         return held
 
 

@@ -4,13 +4,13 @@ Decoding applies RFC 7606: what can be lived with is in `Update.problems`, route
 among the withdrawn, and only what ends the session raises. Encoding writes one kind of reachability a message and one
 route a message, because large UPDATEs full of rules have brought receivers down.
 
-Answers for: RFC 4271 sections 4.3, 5 and 6.3, RFC 4724 section 2 (End-of-RIB), RFC 4760, RFC 6793 sections 4.2.3 and
-6, RFC 7606 sections 3 and 5, RFC 7911 section 3, RFC 8950 section 4, RFC 8955 sections 4 and 10.
+Answers for: RFC 4271 sections 4.3, 5, 6.3 and 9.1.2 (loops), RFC 4724 section 2 (End-of-RIB), RFC 4760, RFC 6793
+sections 4.2.3 and 6, RFC 7606 sections 3 and 5, RFC 7911 section 3, RFC 8950 section 4, RFC 8955 sections 4 and 10.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -46,7 +46,7 @@ from tidegate.wire.bgp.constants import (
 from tidegate.wire.bgp.flowspec import FlowRule, decode_components, decode_length
 from tidegate.wire.bgp.message import frame
 from tidegate.wire.bgp.open import Negotiated
-from tidegate.wire.bgp.prefix import Prefix, decode_prefix
+from tidegate.wire.bgp.prefix import Prefix, PrefixList
 from tidegate.wire.bgp.routes import FlowRoute, Route, RouteKey, UnicastRoute
 from tidegate.wire.cursor import Reader
 
@@ -78,7 +78,7 @@ class RouteGroup(msgspec.Struct, frozen=True):
     """Destinations of one family; `next_hop` is empty for withdrawn ones and for FlowSpec."""
 
     family: Family
-    destinations: tuple[Destination, ...]
+    destinations: Sequence[Destination]
     next_hop: bytes = b""
 
 
@@ -109,7 +109,7 @@ def decode_update(body: bytes, negotiated: Negotiated) -> Update:
     gone = _plain(withdrawn, negotiated, found) + _mp_unreach(attributes.mp_unreach, negotiated, found)
     next_hop = attributes.next_hop or b""
     here = _plain(reader, negotiated, found, next_hop) + _mp_reach(attributes.mp_reach, negotiated, found)
-    found += _missing(attributes, here)
+    found += _missing(attributes, here) + _looped(attributes, here, negotiated)
     marker = _end_of_rib(attributes, gone, here)
     return _react(Update(here, () if marker else gone, attributes, tuple(found), marker), reaches=reaches)
 
@@ -127,11 +127,8 @@ def _plain(
     return (RouteGroup(Family.IPV4_UNICAST, prefixes, next_hop),)
 
 
-def _prefixes(reader: Reader, family: Family, *, with_path_id: bool) -> tuple[Prefix, ...]:
-    prefixes = []
-    while len(reader):
-        prefixes.append(decode_prefix(reader, family.afi, with_path_id=with_path_id))
-    return tuple(prefixes)
+def _prefixes(reader: Reader, family: Family, *, with_path_id: bool) -> PrefixList:
+    return PrefixList(reader.rest(), family.afi, with_path_id=with_path_id)
 
 
 def _mp_reach(value: MpReach | None, negotiated: Negotiated, problems: list[Problem]) -> tuple[RouteGroup, ...]:
@@ -168,7 +165,7 @@ def _agreed(afi: int, safi: int, negotiated: Negotiated, problems: list[Problem]
 
 def _destinations(
     nlri: bytes, family: Family, negotiated: Negotiated, problems: list[Problem]
-) -> tuple[Destination, ...]:
+) -> Sequence[Destination]:
     reader = Reader(nlri)
     try:
         if family.safi is Safi.FLOWSPEC:
@@ -199,6 +196,14 @@ def _missing(attributes: Attributes, announced: Iterable[RouteGroup]) -> list[Pr
     if any(routes.family is Family.IPV4_UNICAST and not routes.next_hop for routes in announced):
         absent.append("next_hop")
     return [Problem(Reaction.WITHDRAW, name, "missing well-known attribute") for name in absent]
+
+
+def _looped(attributes: Attributes, announced: Iterable[RouteGroup], negotiated: Negotiated) -> list[Problem]:
+    """Return a problem for routes that have been here already (RFC 4271 section 9.1.2): some peers say ours back."""
+    path = attributes.as_path or ()
+    if not announced or not any(negotiated.own_as in segment.asns for segment in path):
+        return []
+    return [Problem(Reaction.WITHDRAW, "as_path", "our own AS is in it")]
 
 
 def _end_of_rib(attributes: Attributes, gone: tuple[RouteGroup, ...], here: tuple[RouteGroup, ...]) -> Family | None:

@@ -130,12 +130,15 @@ class Scan(NamedTuple):
 
     data: U8
     options: Int
+    own_as: Int  # routes whose path has it are not for runs
     cuts: I64  # (k, len(Cut))
     rows: AttributeRows  # (k,) of those that announce
 
 
 _named: Any = types.NamedTuple  # numba ships no types for it
-_SCAN = _named((types.Array(types.uint8, 1, "C", readonly=True), types.int64, types.int64[:, ::1], records(SET)), Scan)
+_SCAN = _named(
+    (types.Array(types.uint8, 1, "C", readonly=True), types.int64, types.int64, types.int64[:, ::1], records(SET)), Scan
+)
 
 
 @inline
@@ -182,7 +185,8 @@ def _scan_path(scan: Scan, start: Int, stop: Int, at: Int) -> Int:
         if kind < 1 or kind > last or count == 0 or here + 2 + 4 * count > stop:
             return -1
         for place in range(count):
-            if _u32(scan.data, here + 2 + 4 * place) == 0:
+            asn = _u32(scan.data, here + 2 + 4 * place)
+            if asn in (0, scan.own_as):
                 return -1
         if first and kind == _SEQUENCE:
             scan.rows[at].peer_as = _u32(scan.data, here + 2)
@@ -417,7 +421,8 @@ def scan_run(data: bytes, start: int, negotiated: Negotiated) -> UpdateRun | Non
     most = min((len(data) - start) // _LEAST, _MOST)
     cuts = np.empty((most, len(Cut)), np.int64)
     rows = np.empty(most, SET)
-    count = int(scan_updates(Scan(octets, _options(negotiated), cuts, rows), start, negotiated.limit))
+    scan = Scan(octets, _options(negotiated), negotiated.own_as, cuts, rows)
+    count = int(scan_updates(scan, start, negotiated.limit))
     return UpdateRun(data, cuts[:count], rows[:count], negotiated) if count else None
 
 
