@@ -44,6 +44,13 @@ def test_what_is_asked_and_what_comes_back() -> None:
     assert "Authorization: Bearer hush" in lines
 
 
+def test_what_is_to_be_done_may_be_answered_with_nothing() -> None:
+    for answer, wanted in ((reply("204 No Content", b""), None), (reply("200 OK", b"[1]"), [1])):
+        with answering(answer) as (url, asked):
+            assert Client(url).post("bgp", "reset", "::1", "json", family=None) == wanted
+        assert asked[0].startswith(b"POST /bgp/reset/%3A%3A1/json HTTP/1.1\r\n")
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [

@@ -70,7 +70,7 @@ class Client:
             raise SourceError(self._url, _refusal(reply, data))
         if len(data) > MAX_ANSWER:
             raise SourceError(self._url, f"{target} answered more than {MAX_ANSWER} octets; is this tidegate?")
-        if reply.status == HTTPStatus.NO_CONTENT:
+        if method == "POST" and reply.status == HTTPStatus.NO_CONTENT:
             return None
         try:
             return json.loads(data)
