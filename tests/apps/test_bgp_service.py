@@ -301,7 +301,7 @@ async def _ask_the_script(site: Site, far: Speaker) -> None:
     assert (totals["bgpNeighbors"], totals["bgpFlaps"], totals["bgpRoutesWanted"]) == (1, 1, 1)
     assert totals["bgpOctetsReceived"] > 1000
     assert far.neighbors()[0].prefixes["ipv4-unicast"] == 1
-    await call("remove")
+    assert await site.post("script", "s.py", "remove", "json") is None
     assert await site.get("bgp", "neighbors", "json") == []
     await until(lambda: _is_down(far))
 

@@ -87,7 +87,7 @@ def test_what_tables_are_asked_is_checked() -> None:
             bgp = RestSpeaker(made)
             assert await bgp.best_route(PEER, "192.0.2.1") is None
             assert await bgp.received_routes(PEER, ReceivedRequest(10)) == []
-            assert bgp.received_flows(PEER, 10) == []
+            assert await bgp.received_flows(PEER) == []
             assert bgp.refresh(PEER, "ipv4") == [], "there is no session to ask in"
             with pytest.raises(ConfigError, match="'ipv5' is none of"):
                 bgp.refresh(PEER, "ipv5")

@@ -12,7 +12,7 @@ from bgp_cases import INTERNAL, flow_routes, unicast_routes
 from routed import route
 from running import prepare
 from tidegate.apps import received
-from tidegate.apps.received import Page, all_routes, best_route, received_flows, received_routes, route_to
+from tidegate.apps.received import Page, all_routes, best_route, received_routes, received_rules, route_to, shown_rules
 from tidegate.apps.routing import RouterTable
 from tidegate.control.unicast import format_unicast, parse_unicast
 from tidegate.errors import TidegateError
@@ -120,10 +120,10 @@ def test_of_several_tables_the_longest_match_counts() -> None:
 @settings(max_examples=40, deadline=None)
 def test_every_rule_has_a_shape_and_words(routes: list[FlowRoute]) -> None:
     table = table_of(rib_of(routes))
-    found = received_flows(table, 100)
+    found = shown_rules(received_rules(table, 100))
     assert len(found) == len(routes)
     for row in found:
         assert row["matches"] is not None
         assert row["does"]
         assert {"match", "then"} <= row.keys() or {"components", "actions"} <= row.keys()
-    assert received_flows(table, 2) == found[:2]
+    assert shown_rules(received_rules(table, 2)) == found[:2]

@@ -248,8 +248,8 @@ class FakeAnnouncer:
     def _received(self, router: str) -> list[dict[str, object]]:
         return self.learned.get(self._known(router), [])
 
-    def received_flows(self, router: str, most: int) -> list[dict[str, object]]:
-        return [{**rule, "matches": "all", "does": "pass"} for rule in self.flows(router)][:most]
+    async def received_flows(self, router: str) -> list[dict[str, object]]:
+        return [{**rule, "matches": "all", "does": "pass"} for rule in self.flows(router)]
 
     def reset(self, router: str) -> None:
         self.asked.append(("reset", self._known(router), {}))

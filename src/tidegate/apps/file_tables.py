@@ -12,7 +12,7 @@ import msgspec
 from tidegate.apps.analyzer import Analyzer
 from tidegate.apps.config import BgpConfig, sources_of
 from tidegate.apps.prefix_ranking import TopPrefixes, TopQuery, rank_prefixes
-from tidegate.apps.received import Page, best_route, received_flows, received_routes
+from tidegate.apps.received import Page, best_route, received_routes, received_rules, shown_rules
 from tidegate.apps.routing import RouterTable, Source, Sources, definition_name, parse_next_hops, router_name
 from tidegate.data.address import Words
 
@@ -68,4 +68,4 @@ class FileTables:
 
     def received_flows(self, router: str, most: int) -> list[dict[str, object]]:
         """Return the rules of the file, if it has any."""
-        return received_flows(self._find(router), most)
+        return shown_rules(received_rules(self._find(router), most))

@@ -11,7 +11,7 @@ import msgspec
 from tidegate.apps import script_http
 from tidegate.apps.bgp_service import BgpService
 from tidegate.apps.prefix_ranking import TopQuery
-from tidegate.apps.received import Page, best_route, received_flows, received_routes
+from tidegate.apps.received import MOST_RULES, Page, best_route, received_routes, received_rules, shown_rules
 from tidegate.apps.routing import router_name
 from tidegate.apps.script_host import ScriptHost
 from tidegate.control.flowspec import flow_key, format_flow, parse_flow
@@ -109,9 +109,9 @@ class RestSpeaker:
         )
         return await asyncio.to_thread(received_routes, self._service.find(router), page)
 
-    def received_flows(self, router: str, most: int) -> list[dict[str, object]]:
+    async def received_flows(self, router: str) -> list[dict[str, object]]:
         """Return the FlowSpec rules that a router has announced."""
-        return received_flows(self._service.find(router), most)
+        return await asyncio.to_thread(shown_rules, received_rules(self._service.find(router), MOST_RULES))
 
     def reset(self, router: str) -> None:
         """End the session with a neighbour."""

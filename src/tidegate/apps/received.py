@@ -6,7 +6,7 @@ what that cannot say stands under other names. The table is held for a few hundr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from heapq import merge
 from itertools import groupby, islice
 from typing import Final
@@ -32,16 +32,19 @@ from tidegate.wire.bgp.routes import FlowRoute
 
 __all__ = [
     "MOST_ROUTES",
+    "MOST_RULES",
     "Page",
     "all_routes",
     "best_route",
-    "received_flows",
     "received_routes",
+    "received_rules",
     "route_to",
+    "shown_rules",
     "unicast",
 ]
 
 MOST_ROUTES: Final = 10_000  # of one answer
+MOST_RULES: Final = 2_000  # of one answer: the loop takes them in some 20 ms
 _PAGE: Final = 1000
 _AT_ONCE: Final = 256
 Shown = dict[str, object]
@@ -218,10 +221,15 @@ def _communities(attributes: Attributes) -> Shown:
     return shown
 
 
-def received_flows(table: RouterTable, most: int) -> list[Shown]:
+def received_rules(table: RouterTable, most: int) -> list[HeldRule]:
     """Return the FlowSpec rules that a router has announced, in the order of trying; on the speaker's loop alone."""
     rules = (held for rib in table.ribs for rules in rib.rules.values() for held in rules)
-    return [_shown_rule(held) for held in islice(rules, min(most, MOST_ROUTES))]
+    return list(islice(rules, min(most, MOST_RULES)))
+
+
+def shown_rules(rules: Iterable[HeldRule]) -> list[Shown]:
+    """Return rules as objects, from any thread."""
+    return [_shown_rule(held) for held in rules]
 
 
 def _shown_rule(held: HeldRule) -> Shown:

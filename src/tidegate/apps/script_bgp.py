@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from tidegate.apps.config import script_peer
 from tidegate.apps.prefix_ranking import TopPrefixes, TopQuery, make_query
-from tidegate.apps.received import Page, all_routes
+from tidegate.apps.received import MOST_RULES, Page, all_routes
 from tidegate.apps.routing import Source, make_source, parse_next_hops
 from tidegate.apps.script_desk import Desk, Kind
 from tidegate.control.flowspec import flow_key, format_flow, parse_flow
@@ -230,8 +230,8 @@ class Bgp:
         inside = None if prefix is None else parse_prefix(prefix)
         return all_routes(lambda page: self._port.received_routes(router, page), inside=inside, most=most)
 
-    def received_flows(self, router: str, *, most: int = 10_000) -> list[dict[str, object]]:
-        """Return the FlowSpec rules that a router has announced, in the order in which they are tried."""
+    def received_flows(self, router: str, *, most: int = MOST_RULES) -> list[dict[str, object]]:
+        """Return the FlowSpec rules that a router has announced, as they are tried; at most 2000."""
         return self._port.received_flows(router, most)
 
     def refresh(self, peer: str, family: str | None = None) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from tidegate.apps.bgp_service import BgpService
 from tidegate.apps.prefix_ranking import TopPrefixes, TopQuery
-from tidegate.apps.received import Page, best_route, received_flows, received_routes
+from tidegate.apps.received import Page, best_route, received_routes, received_rules, shown_rules
 from tidegate.apps.route_log import RouteLog
 from tidegate.apps.routing import Source
 from tidegate.data.address import Words
@@ -106,7 +106,7 @@ class SpeakerPort:
 
     def received_flows(self, router: str, most: int) -> list[dict[str, object]]:
         """Return the rules that a router has announced."""
-        return self._ask(lambda: received_flows(self._service.find(router), most))
+        return shown_rules(self._ask(lambda: received_rules(self._service.find(router), most)))
 
     def refresh(self, router: str, family: str | None) -> list[str]:
         """Ask a neighbour for its routes again."""

@@ -300,8 +300,8 @@ class Announcer(Protocol):
     async def received_routes(self, router: str, request: ReceivedRequest) -> list[dict[str, object]]:
         """Return routes of a router's table, in order."""
 
-    def received_flows(self, router: str, most: int) -> list[dict[str, object]]:
-        """Return the FlowSpec rules that a router has announced, in the order in which they are tried."""
+    async def received_flows(self, router: str) -> list[dict[str, object]]:
+        """Return the first 2000 FlowSpec rules that a router has announced, in the order in which they are tried."""
 
     def reset(self, router: str) -> None:
         """End the session with a neighbour; it comes back."""

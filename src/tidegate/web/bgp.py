@@ -20,8 +20,6 @@ from tidegate.wire.bgp.prefix import Prefix, parse_prefix
 
 __all__ = ["HANDLERS"]
 
-_MOST_RULES: Final = 10_000
-
 
 @get("/bgp/neighbors/json", tags=["bgp"], summary="BGP neighbours", sync_to_thread=False)
 def read_neighbors(bgp: Bgp) -> list[NeighborInfo]:
@@ -29,14 +27,14 @@ def read_neighbors(bgp: Bgp) -> list[NeighborInfo]:
     return [] if bgp is None else bgp.neighbors()
 
 
-@get("/bgp/flowspec/{router:str}/json", tags=["bgp"], summary="FlowSpec rules", sync_to_thread=False)
-def read_rules(router: Segment, bgp: Bgp, *, received: FromQuery[bool] = False) -> list[dict[str, object]]:
+@get("/bgp/flowspec/{router:str}/json", tags=["bgp"], summary="FlowSpec rules")
+async def read_rules(router: Segment, bgp: Bgp, *, received: FromQuery[bool] = False) -> list[dict[str, object]]:
     """Return the FlowSpec rules wanted at a neighbour or, with `received`, those that it has announced.
 
-    Rules that were received come in the order in which they are tried, at most 10000, each also in words.
+    Rules that were received come in the order in which they are tried, the first 2000, each also in words.
     """
     speaker = speaker_of(bgp)
-    return speaker.received_flows(router, _MOST_RULES) if received else speaker.flows(router)
+    return await speaker.received_flows(router) if received else speaker.flows(router)
 
 
 @put("/bgp/flowspec/{router:str}/json", tags=["bgp"], summary="Announce a rule", status_code=204, sync_to_thread=False)
