@@ -41,8 +41,10 @@ def test_resets_and_shutdowns_are_explained_on_both_sides(kind: type[Daemon]) ->
         daemon.start()
         with SpeakerThread(lab, [peer_config()], port=None) as speaker:
             wait_for(speaker.is_up, "established", show=speaker.neighbor)
-            speaker.call(lambda core: core.reset_peer(THEIRS[4]))
+            speaker.call(lambda core: core.reset_peer(THEIRS[4], "new profile"))
             wait_for(lambda: RESET_SEEN[kind] in daemon.last_error(), "the reset told", show=daemon.last_error)
+            if kind in {Bird, GoBgp, OpenBgpd}:  # those that show it
+                wait_for(lambda: "new profile" in daemon.last_error(), "our words", show=daemon.last_error)
             assert "administrative reset (6/4)" in speaker.neighbor().notification_sent
             wait_for(speaker.is_up, "established again", show=speaker.neighbor)
             assert speaker.neighbor().flaps == 1

@@ -258,9 +258,12 @@ class Speaker:
         """Return how things stand with each peer."""
         return [status_of(link, dynamic=self._members(name) is not None) for name, link in self._links.items()]
 
-    def reset_peer(self, peer: str) -> None:
-        """End the session of a peer with Cease 6/4; it comes back. One that was shut out is let in again."""
-        self._link(peer).reset()
+    def reset_peer(self, peer: str, text: str = "") -> None:
+        """End the session of a peer with Cease 6/4; it comes back. One that was shut out is let in again.
+
+        `text` is for the log of the other side (RFC 9003); `EncodeError` where it is over 255 octets.
+        """
+        self._link(peer).reset(text)
 
     def release(self, peer: str) -> int:
         """Send again what is held back from a peer because its session fell over it; return how many routes."""

@@ -27,6 +27,7 @@ __all__ = ["Connection", "Hooks", "Link", "Watch", "now"]
 
 _CHUNK_OCTETS: Final = 16384  # read or written in one turn of the loop: some 200 UPDATEs, about 10 ms
 _MOST_CLOSING: Final = 16  # connections that still deliver their last message; a peer with as many gets no more
+_FAREWELL: Final = "tidegate stops"  # what the other side's log shows (RFC 9003)
 _LINGER_S: Final = 2.0  # how long a closed connection may take to deliver its last message
 
 Watch = Callable[[RouteKey | Down], object]
@@ -81,7 +82,7 @@ class Link:
     def stop(self) -> None:
         """Say Cease 6/2 and close; `drained` tells when that is done."""
         self.teller.ending = True
-        self.do(self.peer.stop(now()))
+        self.do(self.peer.stop(now(), text=_FAREWELL))
         self._stop_timer()
 
     def remove(self) -> None:
@@ -96,9 +97,9 @@ class Link:
         self.do(self.peer.stop(now(), keep=True))
         self._stop_timer()
 
-    def reset(self) -> None:
-        """End the session with Cease 6/4, or begin anew where the peer was shut out."""
-        self.do(self.peer.reset(now()))
+    def reset(self, text: str = "") -> None:
+        """End the session with Cease 6/4 and words for the other side, or begin anew where the peer was shut out."""
+        self.do(self.peer.reset(now(), text=text))
         if self.peer.status().shut:
             self.start()
 

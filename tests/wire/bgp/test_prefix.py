@@ -107,7 +107,9 @@ def test_a_list_of_prefixes_is_what_they_are_one_by_one(
         assert type(caught.value).__name__ == expected
         return
     listed = PrefixList(octets, afi, with_path_id=with_path_id)
-    assert (list(listed), len(listed), listed) == (expected, len(expected), tuple(expected))
+    assert (list(listed), len(listed)) == (expected, len(expected))
+    assert listed == PrefixList(octets, afi, with_path_id=with_path_id)
+    assert tuple(expected) == listed
     assert hash(listed) == hash(tuple(expected))
     assert listed[:2] == tuple(expected[:2])
     parts = list(listed.parts(most))
