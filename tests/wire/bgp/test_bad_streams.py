@@ -224,3 +224,16 @@ def test_the_messages_mean_something() -> None:
     assert [len(rules) for rules in found.rules] == [1, 0]
     for name in ("ipv4 flowspec withdrawn", "ipv6 withdrawn", "ipv4 withdrawn"):
         assert both(UPDATES[name], State.ESTABLISHED, "external").state is State.ESTABLISHED
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_PEERS)
+@pytest.mark.parametrize(
+    "empty", ["800f03 000201", "800e15 0002 01 10 20010db8000000000000000000000001 00", "800f03 000101"]
+)
+def test_routes_of_one_family_with_an_attribute_of_no_route_of_another(empty: str, kind: str) -> None:
+    block = b"".join(octets_of(Given(code)) for code in (1, 2, 3)) + bytes.fromhex(empty)
+    nlri = bytes.fromhex("00000007 18cb0071" if kind == "internal" else "18cb0071")
+    found = both(update(block, nlri=nlri) + update(block, withdrawn=nlri), State.ESTABLISHED, kind)
+    assert (notification_of(found), found.table) == (None, {})
+    assert [len(effect.update.announced) for effect in found.effects if isinstance(effect, Routes)] != []
+    assert sorted(map(str, both(update(block, nlri=nlri), State.ESTABLISHED, kind).table)) == ["203.0.113.0/24"]

@@ -109,6 +109,8 @@ class RibIn:
                 else:
                     rules.announce(rule, attributes, group.next_hop)
             return
+        if not group.destinations:
+            return  # MP_REACH_NLRI or MP_UNREACH_NLRI of no route beside others
         listed = _listed(group)
         agreed = structs.replace(_PLAIN, add_path_receive=frozenset({group.family} if listed.with_path_id else ()))
         for part in listed.parts(_AT_ONCE):
