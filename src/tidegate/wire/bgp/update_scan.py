@@ -427,15 +427,15 @@ def scan_run(data: bytes, start: int, negotiated: Negotiated) -> UpdateRun | Non
 
 
 def _options(negotiated: Negotiated) -> int:
-    chosen = _Option(0)
-    for option, agreed in (
-        (_Option.IPV4, Family.IPV4_UNICAST in negotiated.families),
-        (_Option.IPV6, Family.IPV6_UNICAST in negotiated.families),
-        (_Option.IPV4_PATHS, Family.IPV4_UNICAST in negotiated.add_path_receive),
-        (_Option.IPV6_PATHS, Family.IPV6_UNICAST in negotiated.add_path_receive),
-        (_Option.INTERNAL, negotiated.internal),
-        (_Option.CONFEDERATION, negotiated.internal or negotiated.confederation),
-        (_Option.IPV4_OVER_IPV6, Family.IPV4_UNICAST in negotiated.extended_next_hop),
-    ):
-        chosen |= option if agreed else _Option(0)
-    return int(chosen)
+    """Return what was negotiated; as plain numbers, whose operators do not cost a microsecond each."""
+    ipv4, ipv6 = Family.IPV4_UNICAST, Family.IPV6_UNICAST
+    paths = negotiated.add_path_receive
+    return (
+        _WITH_IPV4 * (ipv4 in negotiated.families)
+        | _WITH_IPV6 * (ipv6 in negotiated.families)
+        | _IPV4_PATHS * (ipv4 in paths)
+        | _IPV6_PATHS * (ipv6 in paths)
+        | _INTERNAL * negotiated.internal
+        | _CONFEDERATION * (negotiated.internal or negotiated.confederation)
+        | _OVER_IPV6 * (ipv4 in negotiated.extended_next_hop)
+    )
