@@ -12,6 +12,7 @@ from msgspec import structs
 
 from bgp_cases import EXTERNAL, INTERNAL
 from naive_7606 import GOOD, MP, Carrier, Expected, Fault, Given, Outcome, expected, faults_of, octets_of
+from tidegate.data import route_kernels
 from tidegate.errors import SessionReset
 from tidegate.kernel import compile_kernels
 from tidegate.wire.bgp import update_scan
@@ -19,7 +20,9 @@ from tidegate.wire.bgp.attributes import ATTRIBUTES
 from tidegate.wire.bgp.constants import AttributeCode, Family
 from tidegate.wire.bgp.open import Negotiated
 from tidegate.wire.bgp.prefix import Prefix
+from tidegate.wire.bgp.ribin import RibIn
 from tidegate.wire.bgp.update import Update, decode_update
+from tidegate.wire.bgp.update_scan import scan_run
 from update_twin import compare, is_plain, update
 from update_twin import read as read_or_none
 
@@ -45,7 +48,7 @@ FORMS = tuple(form for code in GOOD for form in faults_of(code))
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiled() -> None:
-    list(compile_kernels(update_scan.KERNELS))
+    list(compile_kernels((*route_kernels.KERNELS, *update_scan.KERNELS)))
 
 
 def message(attributes: Iterable[Given], carrier: Carrier) -> bytes:
@@ -76,7 +79,22 @@ def found(octets: bytes, session: Negotiated) -> Expected:
     return Expected(worst, codes, names(read, "announced"), names(read, "withdrawn"))
 
 
-def check(attributes: Sequence[Given], carrier: Carrier, session: Negotiated) -> None:
+def check_tables(octets: bytes, told: Expected, session: Negotiated) -> None:
+    """See that what is announced is in the table, whichever way the UPDATE takes there, and nothing else."""
+    read = read_or_none(octets, session)
+    run = scan_run(octets, 0, session)
+    ribs = [RibIn() for _ in range(1 if run is None else 2)]
+    if read is not None:
+        ribs[0].take(read)
+    if run is not None:
+        ribs[1].take_run(run)
+    for rib in ribs:
+        rib.finish()
+        counts = {"IPv4": rib.count(Family.IPV4_UNICAST), "IPv6": rib.count(Family.IPV6_UNICAST)}
+        assert counts == {name: int(name in told.announced) for name in counts}, octets.hex()
+
+
+def check(attributes: Sequence[Given], carrier: Carrier, session: Negotiated, *, tables: bool = True) -> None:
     octets = message(attributes, carrier)
     told = expected(attributes, carrier, internal=session.internal)
     came = found(octets, session)
@@ -84,6 +102,8 @@ def check(attributes: Sequence[Given], carrier: Carrier, session: Negotiated) ->
     assert came == structs.replace(told, notifications=came.notifications), (attributes, carrier, octets.hex())
     taken = compare(octets, session)
     assert not taken or told.outcome is Outcome.NOTHING, (attributes, carrier)
+    if tables:
+        check_tables(octets, told, session)
 
 
 def with_form(base: Sequence[int], *forms: Given) -> list[Given]:
@@ -116,7 +136,7 @@ def test_each_pair_of_forms(session: Negotiated) -> None:
     for one, other in itertools.combinations(FORMS, 2):
         carrier, base = next(turns)
         if one.code != other.code:
-            check(with_form(base, one, other), carrier, session)
+            check(with_form(base, one, other), carrier, session, tables=False)
 
 
 @given(
