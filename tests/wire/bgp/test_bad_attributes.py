@@ -280,6 +280,13 @@ def test_next_hops_of_each_length(hop: str, family: Family, *, extended: bool) -
         assert not compare(octets, session)
 
 
+@pytest.mark.parametrize("hop", ["00000000", "ffffffff", "e0000001", "7f000001", "f0000001"])
+def test_next_hops_that_are_no_hosts_are_taken(hop: str) -> None:
+    octets = update(octets_of(Given(1)) + octets_of(Given(2)) + attribute(3, bytes.fromhex(hop)), nlri=b"\x08\x0a")
+    assert found(octets, EXTERNAL).announced == {"IPv4"}
+    assert compare(octets, EXTERNAL) == 1
+
+
 Path = list[tuple[int, list[int]]]
 
 
@@ -317,7 +324,7 @@ def old_paths(kinds: Sequence[int]) -> st.SearchStrategy[Path]:
 
 
 def attribute(code: int, value: bytes) -> bytes:
-    return bytes((0x40 if code == 2 else 0xC0, code, len(value))) + value
+    return bytes((GOOD[code][0], code, len(value))) + value
 
 
 @given(
