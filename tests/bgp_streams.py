@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from tidegate.units import Asn, Seconds
 from tidegate.wire.bgp.attributes import Attributes
@@ -20,7 +21,7 @@ from tidegate.wire.bgp.ribin import RibIn, attributes_of
 from tidegate.wire.bgp.session import TABLE, Routes, State
 from tidegate.wire.bgp.update_scan import UpdateRun
 
-__all__ = ["KINDS", "Outcome", "Table", "outcome", "peer_in", "routes_of", "table_of"]
+__all__ = ["KINDS", "NOW", "Outcome", "Table", "outcome", "peer_in", "routes_of", "table_of"]
 
 FAMILIES = tuple(Family)
 UNICAST = (Family.IPV4_UNICAST, Family.IPV6_UNICAST)
@@ -67,10 +68,10 @@ class Outcome(msgspec.Struct, frozen=True):
     rules: list[Any]
 
 
-def peer_in(state: State, kind: str = "external") -> Peer:
+def peer_in(state: State, kind: str = "external", **changes: Any) -> Peer:  # noqa: ANN401 - the fields of a peer
     """Return a peer whose connection from here has come to a state."""
     config, opening = KINDS[kind]
-    peer = Peer(config, jitter=lambda: 0.5)
+    peer = Peer(structs.replace(config, **changes), jitter=lambda: 0.5)
     steps = {
         State.CONNECT: lambda: peer.start(NOW),
         State.ACTIVE: lambda: peer.disconnected(Way.OUT, NOW, reason="refused"),
@@ -123,6 +124,6 @@ def table_of(rib: RibIn) -> Table:
             row = table.sets.rows[held.number]
             words = ("rank", "peer_as", "origin_as", "local_pref", "next_hop_high", "next_hop_low")
             address = held.prefix.to_bytes(4 if family.afi is Afi.IPV4 else 16, "big")
-            said = msgspec.structs.replace(attributes, next_hop=None)
+            said = structs.replace(attributes, next_hop=None)
             found[Prefix(address, held.length, held.path_id)] = said, next_hop, tuple(int(row[word]) for word in words)
     return found

@@ -43,6 +43,7 @@ class AttributeSets:
         self.ranks: U64 = np.zeros(room, np.uint64)
         self.references: I32 = np.zeros(room, np.int32)
         self.octets: list[bytes | None] = []
+        self.taken = 0  # octets of all sets
         self._numbers: dict[bytes, int] = {}
         self._free: list[int] = []
 
@@ -72,10 +73,12 @@ class AttributeSets:
             key = self.octets[number]
             if key is not None and not self.references[number]:
                 del self._numbers[key]
+                self.taken -= len(key)
                 self.octets[number] = None
                 self._free.append(number)
 
     def _take(self, key: bytes) -> int:
+        self.taken += len(key)
         if self._free:
             number = self._free.pop()
             self.octets[number] = key

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bgp_streams import KINDS, Outcome, outcome, peer_in
+from bgp_streams import KINDS, NOW, Outcome, outcome, peer_in
 from naive_7606 import GOOD, Given, octets_of
 from tidegate.data import route_kernels
 from tidegate.kernel import compile_kernels
@@ -236,3 +236,29 @@ def test_routes_of_one_family_with_an_attribute_of_no_route_of_another(empty: st
     found = both(update(block, nlri=nlri) + update(block, withdrawn=nlri), State.ESTABLISHED, kind)
     assert (notification_of(found), found.table) == (None, {})
     assert sorted(map(str, both(update(block, nlri=nlri), State.ESTABLISHED, kind).table)) == ["203.0.113.0/24"]
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_PEERS)
+def test_attributes_that_are_different_for_each_route_take_bounded_memory(kind: str) -> None:
+    peer = peer_in(State.ESTABLISHED, kind, max_attribute_octets=1 << 16)
+    base = b"".join(octets_of(Given(code)) for code in (1, 2, 3))
+    paths = b"\0\0\0\1" if kind == "internal" else b""
+
+    def announcement(number: int) -> bytes:
+        many = b"".join((number << 16 | low).to_bytes(4, "big") for low in range(500))
+        block = base + b"\xd0\x08" + len(many).to_bytes(2, "big") + many
+        return update(block, nlri=paths + b"\x20" + (0x0B000000 + number).to_bytes(4, "big"))
+
+    for _ in range(3):  # the same again is no more
+        found = outcome(peer, [announcement(number) for number in range(30)])
+        assert (found.state, len(found.table)) == (State.ESTABLISHED, 30)
+    withdrawn = update(b"", withdrawn=b"".join(paths + b"\x20\x0b\0\0" + bytes((number,)) for number in range(30)))
+    found = outcome(peer, [withdrawn])
+    assert peer.rib_in.attribute_octets == 0, "what no route has is not counted"
+    found = outcome(peer, [announcement(number) for number in range(40)])
+    assert (found.state, found.table) == (State.IDLE, {})
+    (down,) = [effect for effect in found.effects if isinstance(effect, Down)]
+    assert down.notification is not None
+    assert (down.notification.inner.code, down.notification.inner.subcode) == (6, 8)
+    assert "take more than 65536 octets: it is shut out until started" in found.status.shut
+    assert not peer.may_accept(NOW)

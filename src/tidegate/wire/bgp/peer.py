@@ -335,19 +335,26 @@ class Peer:
             return []
         chosen = tuple(families)
         family = self._limits.over(chosen, self.rib_in.count)
-        if family is None:
-            return _news(way, self._limits.warnings(chosen, self.rib_in.count))
+        if family is not None:
+            most = self._limits.most[family]
+            why = f"the peer announced more than {most} routes of {family.label}"
+            return self._shut_out(way, why, too_many_prefixes(family, most), now)
+        if self.rib_in.attribute_octets > self.config.max_attribute_octets:
+            why = f"attributes of the peer's routes take more than {self.config.max_attribute_octets} octets"
+            return self._shut_out(way, why, shutdown(Cease.RESOURCES), now)
+        return _news(way, self._limits.warnings(chosen, self.rib_in.count))
+
+    def _shut_out(self, way: Way, why: str, notification: Notification, now: Seconds) -> list[PeerEffect]:
+        """End the session of a peer that takes too much, and let it come back after a while or when told to."""
         session = self.sessions[way]
-        most = self._limits.most[family]
         again = (
             f"for {self.config.max_prefixes_restart_s:.0f} s" if self.config.max_prefixes_restart_s else "until started"
         )
-        text = f"the peer announced more than {most} routes of {family.label}: it is shut out {again}"
+        text = f"{why}: it is shut out {again}"
         self._shut = text
         effects = _news(way, [Notice(NoticeKind.PREFIX_LIMIT, text)])
         effects += self.connections.halt(way.other, shutdown(Cease.REJECTED), now, text)
-        notification = _firmly(session, too_many_prefixes(family, most))
-        effects += self._handle(way, session.stop(now, notification=notification), now)
+        effects += self._handle(way, session.stop(now, notification=_firmly(session, notification)), now)
         restart_s = self.config.max_prefixes_restart_s
         self._backoff.until = Seconds(now + restart_s) if restart_s else None
         self.last_error = text

@@ -45,6 +45,7 @@ class PeerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_prefixes_restart_s: float = 0  # 0: stay down until started again by hand
     profile: Profile = SAFE
     max_routes: int = 100_000  # to be sent
+    max_attribute_octets: int = 1 << 29  # of unicast routes; those of a full table take a twentieth
 
 
 def check_peer(config: PeerConfig) -> None:
@@ -72,6 +73,7 @@ def check_peer(config: PeerConfig) -> None:
         ("max_flow_rules", config.max_flow_rules, 0, (1 << 32) - 1),
         ("max_prefixes_warn_percent", config.max_prefixes_warn_percent, 1, 100),
         ("max_prefixes_restart_s", config.max_prefixes_restart_s, 0, 86_400),
+        ("max_attribute_octets", config.max_attribute_octets, 1 << 16, 1 << 40),
         ("max_routes", config.max_routes, 1, 10_000_000),
     ):
         if number is not None and not least <= number <= most:

@@ -75,6 +75,11 @@ class RibIn:
         return len(self.rules[family] if family in self.rules else self.tables[family])
 
     @property
+    def attribute_octets(self) -> int:
+        """How many octets the attributes of unicast routes take, which many routes share or each has its own of."""
+        return sum(table.sets.taken for table in self.tables.values())
+
+    @property
     def busy(self) -> bool:
         """Whether there is more to do for `work`."""
         return any(table.busy for table in self.tables.values())
