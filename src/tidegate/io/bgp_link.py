@@ -276,9 +276,15 @@ class Link:
         self._closing.add(connection)
         if abort:
             connection.transport.abort()
-        else:
-            connection.transport.close()
-            asyncio.get_running_loop().call_later(_LINGER_S, connection.transport.abort)
+            return
+        # The other side must read the last message before it hears of the end: a socket that is closed with octets of
+        # the peer unread, or still to come, resets the connection, and the message is lost with it.
+        connection.transport.resume_reading()
+        try:
+            connection.transport.write_eof()
+        except OSError:  # the peer has gone already
+            connection.transport.abort()
+        asyncio.get_running_loop().call_later(_LINGER_S, connection.transport.abort)
 
     def _pump(self) -> None:
         """Write one chunk of UPDATEs if the socket takes them at once, and come back for the next one."""
