@@ -109,7 +109,7 @@ def make_stream() -> bytes:
         while start < len(prefixes):
             part = prefixes[start : start + min(int(draw.expovariate(1 / 5)) + 1, 60)]
             start += len(part)
-            path = [FEEDER_AS, *(draw.randrange(1, 400_000) for _ in range(draw.randrange(1, 6)))]
+            path = [FEEDER_AS, *(draw.randrange(100_000, 400_000) for _ in range(draw.randrange(1, 6)))]
             octets = b"".join(asn.to_bytes(4, "big") for asn in path)
             common = _attribute(0x40, 1, b"\0") + _attribute(0x40, 2, bytes((2, len(path))) + octets)
             communities = _attribute(0xC0, 8, draw.randbytes(4 * draw.randrange(1, 8)))
