@@ -24,7 +24,7 @@ KERNELS = [
 
 with atheris.instrument_imports(include=["tidegate"], exclude=KERNELS):
     from bgp_streams import Table, table_of
-    from bmp_messages import HEADER, message, peer_header, peer_up
+    from bmp_messages import HEADER, initiation, message, peer_header, peer_up
     from mrt_files import record
     from tidegate.data import route_kernels
     from tidegate.errors import SourceError
@@ -38,6 +38,7 @@ with atheris.instrument_imports(include=["tidegate"], exclude=KERNELS):
     from tidegate.wire.cursor import Reader
 
 NOW = Seconds(1.0)
+ROUTERS = ("a router", "FRRouting 10.1")  # the second one's UPDATEs are put right
 CONFIG = BmpConfig(max_peers=4, max_message_octets=4096)
 MRT_KINDS = (
     (13, 1),
@@ -62,9 +63,9 @@ def check(condition: object, what: object = "") -> None:
         raise AssertionError(what)
 
 
-def bmp_stream(reader: Reader) -> bytes:
-    """Return messages made of kinds, lengths and bodies, after one peer has come up."""
-    out = peer_up()
+def bmp_stream(reader: Reader, router: str) -> bytes:
+    """Return messages made of kinds, lengths and bodies, after the router's name and one peer that has come up."""
+    out = initiation("edge", router) + peer_up()
     while len(reader) > 2:
         kind, length = reader.u8(), reader.u8()
         body = reader.take(min(length, len(reader)))
@@ -134,7 +135,7 @@ def one_input(data: bytes) -> None:
     reader = Reader(data)
     choice, seed = reader.u8(), reader.u8()
     if choice & 1:
-        bmp(bmp_stream(reader) if choice & 2 else reader.rest(), seed)
+        bmp(bmp_stream(reader, ROUTERS[choice >> 2 & 1]) if choice & 2 else reader.rest(), seed)
     else:
         mrt(mrt_file(reader) if choice & 2 else reader.rest())
 
