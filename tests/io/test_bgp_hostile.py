@@ -349,6 +349,7 @@ def test_one_that_does_not_read_while_there_are_ten_thousand_rules_to_say() -> N
             def act(villain: Villain) -> None:
                 sock = stand(villain, receive_octets=4096)
                 read.wait()
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)  # small ones wait for each other
                 while not villain.over.is_set():
                     heard.extend(sock.recv(65536))
                 sock.close()
@@ -356,7 +357,8 @@ def test_one_that_does_not_read_while_there_are_ten_thousand_rules_to_say() -> N
             villain = Villain(here.port, act)
             await until(lambda: here.state(BAD) == "established")
             (connection,) = here.link()._connections.values()
-            connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            end = connection.transport.get_extra_info("socket")
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
             for number in range(10_000):
                 here.speaker.announce(BAD, rule(number))
                 if number % 500 == 0:
@@ -369,6 +371,7 @@ def test_one_that_does_not_read_while_there_are_ten_thousand_rules_to_say() -> N
             assert connection.transport.get_write_buffer_size() <= bgp_link._CHUNK_OCTETS + 4096
             status = next(each for each in here.speaker.neighbors() if each.address == BAD)
             assert status.waiting <= 20_000
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
             read.set()
             await until(lambda: next(each for each in here.speaker.neighbors() if each.address == BAD).waiting == 0)
             here.speaker.announce(BAD, rule(50_000))
