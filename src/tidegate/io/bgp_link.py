@@ -27,6 +27,8 @@ __all__ = ["Connection", "Hooks", "Link", "Watch", "now"]
 
 _CHUNK_OCTETS: Final = 16384  # read or written in one turn of the loop: some 200 UPDATEs, about 10 ms
 _MOST_CLOSING: Final = 16  # connections that still deliver their last message; a peer with as many gets no more
+_LEAST_OCTETS: Final = 1024
+_LONG_S, _SHORT_S = 0.015, 0.005  # turns of the loop: small messages that have to be read one by one take the longest
 _FAREWELL: Final = "tidegate stops"  # what the other side's log shows (RFC 9003)
 _LINGER_S: Final = 2.0  # how long a closed connection may take to deliver its last message
 
@@ -319,6 +321,7 @@ class Connection(asyncio.BufferedProtocol):
         self._link = link
         self._find = find
         self._buffer = bytearray(_CHUNK_OCTETS)
+        self._room = _CHUNK_OCTETS
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -333,14 +336,21 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._link.connected(self)
 
-    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - asyncio's signature
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
         """Lend asyncio the room for one read: a peer with much to say holds up the loop no longer than one chunk."""
-        return self._buffer
+        return memoryview(self._buffer)[: self._room]
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Pass octets on, unless the connection is being closed."""
-        if self._link is not None and self._link.has(self):
-            self._link.received(self, bytes(memoryview(self._buffer)[:nbytes]))
+        """Pass octets on, unless the connection is being closed; less at a time where they take long."""
+        if self._link is None or not self._link.has(self):
+            return
+        begin = time.monotonic()
+        self._link.received(self, bytes(memoryview(self._buffer)[:nbytes]))
+        took = time.monotonic() - begin
+        if took > _LONG_S:
+            self._room = max(self._room // 2, _LEAST_OCTETS)
+        elif took < _SHORT_S:
+            self._room = min(self._room * 2, _CHUNK_OCTETS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Pass on that it is over."""
