@@ -209,7 +209,8 @@ def test_every_field_is_read(tmp_path: Path) -> None:
         "local_address": "192.0.2.1", "passive": True, "md5_key": "hush-hush", "ttl": None, "gtsm_hops": 1,
         "hold_time_s": 30, "connect_retry_s": 1.5, "graceful_restart_s": 60, "stale_s": 90,
         "families": ("ipv4", "ipv6-flowspec"), "add_path": True, "extended_next_hop": False, "enhanced_refresh": False,
-        "max_prefixes": 1000, "max_prefixes_warn_percent": 50, "max_prefixes_restart_s": 30.5, "max_routes": 500,
+        "max_prefixes": 1000, "max_flow_rules": 2000, "max_attribute_octets": 1_000_000,
+            "max_prefixes_warn_percent": 50, "max_prefixes_restart_s": 30.5, "max_routes": 500,
         "profile": "rfc8955",
     }  # fmt: skip
     assert sources_of(config.bgp) == [

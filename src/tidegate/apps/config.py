@@ -108,7 +108,7 @@ class PeerText(_Section, frozen=True):
     add_path: bool = False  # receive several paths a prefix (RFC 7911)
     extended_next_hop: bool = True  # receive IPv4 routes over IPv6 next hops (RFC 8950)
     enhanced_refresh: bool = True  # RFC 7313
-    max_prefixes: Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)] = 2_000_000  # received, each unicast family; 0: any number
+    max_prefixes: Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)] = 2_000_000  # received, a unicast family; 0: any
     max_flow_rules: Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)] = 20_000  # the same of FlowSpec
     max_attribute_octets: Annotated[int, msgspec.Meta(ge=1 << 16, le=1 << 40)] = 1 << 29  # of its unicast routes
     max_prefixes_warn_percent: Annotated[int, msgspec.Meta(ge=1, le=100)] = 80
