@@ -84,6 +84,7 @@ class RouteTable:
     def _begin(self) -> None:
         self.sets = AttributeSets()
         self._waiting: deque[_Changes | _Mark | _Sweep] = deque()
+        self._marked = False
         self._freed = np.zeros(_FREED, np.int32)
         self._highs = np.zeros(16 * BLOCK, np.uint64)
         self._lows = np.zeros(16 * BLOCK if self.octets == 16 else 1, np.uint64)
@@ -156,6 +157,7 @@ class RouteTable:
                     self._work_on(changes)
                 case _Mark():
                     self._waiting.popleft()
+                    self._marked = True
                     with self._lock:
                         self._routes["stale"] = 1
                 case _Sweep(cursor=cursor):
@@ -171,7 +173,6 @@ class RouteTable:
             if result == DONE:
                 self._waiting.popleft()
                 self._state[[State.SPAN, State.OCTET]] = 0
-            if result == DONE:
                 numbers = changes.spans[:, 2][changes.spans[:, 2] >= 0]
                 np.subtract.at(self.sets.references, numbers, 1)
                 freed += numbers.tolist()
@@ -220,6 +221,8 @@ class RouteTable:
     @property
     def stale(self) -> int:
         """How many routes are marked."""
+        if not self._marked:
+            return 0
         used = self._routes[: self._state[State.NEW_ROUTE]]
         return int(np.count_nonzero(used["stale"] & (used["attributes"] >= 0)))
 
@@ -235,6 +238,7 @@ class RouteTable:
         spell(self._table, rows, count, out)
         if cursor[2]:
             self._waiting.popleft()
+            self._marked = False  # what is left goes with the piece that is made here
         if size:
             span = np.array([[0, size, -1]], np.int64)
             self._waiting.appendleft(_Changes(out, span, with_path_id=True))
