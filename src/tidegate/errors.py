@@ -7,6 +7,7 @@ TidegateError
 ├── ConfigError         show the user the key, stop before starting
 ├── Inexpressible       tell the user which part of a rule a target cannot express; send nothing
 ├── SourceError         a file, socket or database the user named cannot be used; `name` says which
+│   └── NotPermitted    this process has no right to it: take another one, or ask for the right
 └── SessionReset        send the NOTIFICATION, close the session
 """
 
@@ -17,6 +18,7 @@ __all__ = [
     "DecodeError",
     "EncodeError",
     "Inexpressible",
+    "NotPermitted",
     "SessionReset",
     "SourceError",
     "TextError",
@@ -108,6 +110,10 @@ class SourceError(TidegateError):
 
     def __str__(self) -> str:
         return f"{self.name}: {self.reason}"
+
+
+class NotPermitted(SourceError):  # noqa: N818 - what to do about it is another source, or more rights
+    """A source that this process has no right to use."""
 
 
 class SessionReset(TidegateError):  # noqa: N818 - RFC 7606's own term

@@ -22,6 +22,7 @@ from script_files import write
 from tidegate.apps.collector import Running, collector
 from tidegate.apps.config import Config
 from tidegate.cli import cli
+from tidegate.errors import SourceError
 from tidegate.io.bgp import Speaker
 from tidegate.io.client import Client
 from tidegate.io.clock import SystemClock
@@ -308,6 +309,40 @@ async def _ask_the_script(site: Site, far: Speaker) -> None:
 
 async def _is_down(far: Speaker) -> bool:
     return far.neighbors()[0].state != "established"
+
+
+LATE = """
+    import time
+
+
+    def setup(rt):
+        while not any(one.state == "established" for one in rt.bgp.neighbors()):
+            time.sleep(0.01)
+        ups = []
+        rt.bgp.on_up(ups.append)
+        rt.on_http(lambda call: ups)
+    """
+
+
+def test_a_script_hears_of_sessions_that_came_up_before_it_was_ready(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with peered([], scripts=(write(tmp_path, "s.py", LATE),)) as (site, _):
+            assert await until(lambda: site.get("script", "s.py", "json")) == [ROUTER]
+
+    run(test)
+
+
+def test_a_state_file_that_cannot_be_used_is_no_reason_for_another_port(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        config = config_of(1179, bgp={"state": str(tmp_path), "port": 179})
+        with pytest.raises(SourceError, match="cannot be opened"):
+            async with collector(config, clock=SystemClock()):
+                pass
+
+    run(test)
+    assert "listening on port 1179" not in caplog.text
 
 
 def test_commands_show_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from tidegate.apps.script_bgp import Bgp
 from tidegate.apps.script_desk import Desk
 from tidegate.apps.speaker_port import SpeakerPort
 from tidegate.errors import ConfigError, SourceError
+from tidegate.io.bgp import PeerConfig
 
 RULE = {"match": {"destination": "192.0.2.1", "protocol": "=17"}, "then": {"traffic-rate": 0}}
 
@@ -99,3 +100,26 @@ def test_a_log_without_peers_takes_any() -> None:
     assert len(log.flows("192.0.2.1")) == len(log.flows(None)) == 1
     assert log.flows("192.0.2.2") == ()
     assert log.neighbors() == []
+
+
+def test_routes_for_neighbours_that_come_one_after_the_other_wait_for_theirs(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    with port_at(loop) as port:
+        bgp = Bgp(port, Desk(0))
+        for peer in ("192.0.2.98", "192.0.2.99"):
+            bgp.announce_route(peer, {"prefix": f"{peer}/32", "nexthop": "192.0.2.254"})
+        for peer in ("192.0.2.99", "192.0.2.98"):
+            port.add_neighbor(PeerConfig(peer, 65000, "192.0.2.254", passive=True))
+        for peer in ("192.0.2.98", "192.0.2.99"):
+            assert [route["prefix"] for route in bgp.routes(peer)] == [f"{peer}/32"]
+
+
+def test_a_log_knows_a_peer_by_any_spelling() -> None:
+    log = RouteLog(lambda: 0.0)
+    bgp = Bgp(log, Desk(0))
+    bgp.announce_route("2001:DB8::1", {"prefix": "192.0.2.7", "nexthop": "192.0.2.254"})
+    assert len(bgp.routes("2001:db8::1")) == 1
+    log.add_neighbor(PeerConfig("2001:0db8::1", 65000, "192.0.2.254"))
+    log.remove_neighbor("2001:DB8::1")
+    assert bgp.routes(None) == []

@@ -98,3 +98,10 @@ def test_a_route_to_everything_is_refused_and_can_be_withdrawn(prefix: str) -> N
     with pytest.raises(Inexpressible, match="a safe announcement cannot express a destination of all addresses"):
         parse_unicast({"prefix": prefix, "nexthop": "100::1" if ":" in prefix else "192.0.2.1"})
     assert unicast_key(prefix).family.label in {"ipv4-unicast", "ipv6-unicast"}
+
+
+@pytest.mark.parametrize("field", ["comunities", "community", "localPref", "as-path", "next_hop"])
+def test_a_misspelled_field_is_refused_with_a_hint(field: str) -> None:
+    with pytest.raises(TextError, match="unknown field of a route") as caught:
+        parse_unicast({"prefix": "192.0.2.66", "nexthop": "192.0.2.1", field: "65535:666"})
+    assert caught.value.hint.startswith("did you mean ")

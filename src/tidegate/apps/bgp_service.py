@@ -32,7 +32,7 @@ from tidegate.apps.routing import (
     router_name,
 )
 from tidegate.data.address import Words
-from tidegate.errors import ConfigError, SourceError, TidegateError
+from tidegate.errors import ConfigError, NotPermitted, TidegateError
 from tidegate.io.bgp import NeighborStatus, PeerConfig, SelfTest, Speaker
 from tidegate.io.bgp_hooks import Hooks
 from tidegate.io.bgp_socket import canonical
@@ -143,7 +143,7 @@ class BgpService:
     async def _begin(self) -> Speaker:
         try:
             return await self._stack.enter_async_context(self._speaker(self._config.port))
-        except SourceError as error:
+        except NotPermitted as error:
             if self._config.port != BgpConfig().port:
                 raise
             _LOG.warning("%s; listening on port %d", error, _UNPRIVILEGED_BGP_PORT)

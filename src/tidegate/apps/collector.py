@@ -39,6 +39,7 @@ from tidegate.io.udp import UdpReceiver, open_sockets
 from tidegate.web.access import RestConfig
 from tidegate.web.rest import create_app, end_polls
 from tidegate.wire.bgp.routes import RouteKey
+from tidegate.wire.bgp.session import State
 
 __all__ = ["Receiving", "Running", "collector", "run_collector"]
 
@@ -165,8 +166,12 @@ async def collector(
         asked = RestScripts()
         url = await stack.enter_async_context(_rest(config, analyzer, asked, bgp))
         host = _script_host(config, scripts, analyzer, port, url=url)
-        asked.host, told.up, told.down = host, host.bgp_up, host.bgp_down
+        asked.host = host
         await stack.enter_async_context(_scripts(host, analyzer, clock))
+        for neighbor in bgp.neighbors():  # those that came up before every script had said what it wants to hear
+            if neighbor.state == State.ESTABLISHED.value:
+                host.bgp_up(neighbor.address)
+        told.up, told.down = host.bgp_up, host.bgp_down
         stack.enter_context(_ticks(analyzer, clock))
         ports = tuple(receiver.address[1] for receiver in receiving.receivers)
         yield Running(ports, url, *bgp.ports(), analyzer, bgp)

@@ -74,7 +74,7 @@ class FakeRuntime:
     @property
     def asked(self) -> list[tuple[str, ...]]:
         """What else was asked of BGP peers, in order: `("refresh", peer, family)`, `("reset", peer)` and so on."""
-        return self._routes.asked
+        return list(self._routes.asked)
 
     def now(self) -> float:
         """Return the made-up time in seconds since 1970 UTC."""

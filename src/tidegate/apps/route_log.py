@@ -5,6 +5,7 @@ What tables say comes from `RouteTables`: the file of a replay, or what a test h
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -111,7 +112,7 @@ class RouteLog:
         self, now: Callable[[], float], *, peers: Sequence[str] = (), tables: RouteTables | None = None
     ) -> None:
         self.changes: list[RouteChange] = []
-        self.asked: list[tuple[str, ...]] = []
+        self.asked: deque[tuple[str, ...]] = deque(maxlen=_MAX_CHANGES)
         self._tables = tables or FakeTables()
         self._now = now
         self._peers = tuple(peers)
@@ -119,13 +120,13 @@ class RouteLog:
 
     def announce(self, peer: str | None, route: Route) -> None:
         """Remember a route."""
-        self._check(peer)
+        peer = self._known(peer)
         self._wanted[peer, route_key(route)] = route
         self._note("announce", peer, route)
 
     def withdraw(self, peer: str | None, key: RouteKey) -> bool:
         """Forget a route; with `peer` None wherever it is."""
-        self._check(peer)
+        peer = self._known(peer)
         found = [(at, kept) for at, kept in self._wanted if kept == key and peer in {None, at}]
         for place in found:
             self._note("withdraw", place[0], self._wanted.pop(place))
@@ -147,9 +148,9 @@ class RouteLog:
 
     def remove_neighbor(self, router: str) -> None:
         """Forget a peer, and what was wanted there."""
-        self._check(router)
-        self._peers = tuple(peer for peer in self._peers if peer != canonical(router))
-        self._wanted = {key: route for key, route in self._wanted.items() if key[0] != router}
+        name = self._known(router)
+        self._peers = tuple(peer for peer in self._peers if peer != name)
+        self._wanted = {key: route for key, route in self._wanted.items() if key[0] != name}
 
     def add_source(self, source: Source) -> None:
         """Tie agents to a router."""
@@ -207,9 +208,15 @@ class RouteLog:
         return [(peer, route) for (peer, _), route in self._wanted.items()]
 
     def _at(self, peer: str | None) -> list[Route]:
+        peer = None if peer is None else canonical(peer)
         return list(
             dict.fromkeys(route for (at, _), route in self._wanted.items() if peer is None or at in {None, peer})
         )
+
+    def _known(self, peer: str | None) -> str | None:
+        """Return the one spelling of a peer, None for every peer; `ConfigError` where there is no such peer."""
+        self._check(peer)
+        return None if peer is None else canonical(peer)
 
     def _check(self, peer: str | None) -> None:
         if peer is None or not self._peers or {peer, canonical(peer)} & set(self._peers):

@@ -38,6 +38,7 @@ class SpeakerPort:
     ) -> None:
         self._service = service
         self._loop = loop
+        self._now = now
         self._before = RouteLog(now)
 
     def announce(self, peer: str | None, route: Route) -> None:
@@ -73,10 +74,13 @@ class SpeakerPort:
 
         async def add() -> None:
             await self._service.add_neighbor(config)
+            kept = RouteLog(self._now)
             for peer, route in self._before.wanted():
-                with contextlib.suppress(TidegateError):  # it was for another neighbour, or of another family
+                try:
                     self._service.announce(peer, route)
-            self._before = RouteLog(lambda: 0.0)
+                except TidegateError:  # it is for a neighbour that is still to come, or of a family that nobody has yet
+                    kept.announce(peer, route)
+            self._before = kept
 
         self._run(add(), _TIE_S)
 

@@ -1,7 +1,8 @@
 """Unicast routes as scripts and REST write them, such as a blackhole for one host, to and from what the wire carries.
 
 `{"prefix", "nexthop", "communities", "localpref", "med", "origin", "aspath", "nexthoplinklocal"}`: `prefix` and
-`nexthop` are needed, numbers may be text, other fields are ignored, so that a route that was read may be announced.
+`nexthop` are needed, numbers may be text. Other fields are ignored, so that a route that was read may be announced, but
+for those that look like one of these misspelled.
 
 What a router cannot use as a next hop is refused here: some routers answer it by ending the session, and with it every
 other rule (RFC 4271 section 6.3). So is a route to all addresses, which one empty variable in a script would make.
@@ -10,6 +11,7 @@ other rule (RFC 4271 section 6.3). So is a route to all addresses, which one emp
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, Final
 
 from tidegate.control.community_syntax import format_communities, parse_communities
@@ -21,12 +23,18 @@ from tidegate.wire.bgp.routes import RouteKey, UnicastRoute, route_key
 
 __all__ = ["format_unicast", "parse_unicast", "unicast_key"]
 
+_FIELDS: Final = (
+    "prefix", "nexthop", "nexthoplinklocal", "communities", "localpref", "med", "origin", "aspath",
+)  # fmt: skip
+# besides, what routes that were read have: they may be announced as they are
+_KNOWN: Final = frozenset({*_FIELDS, "largecommunities", "extendedcommunities", "parentprefix", "pathid"})
 _WORD: Final = (1 << 32) - 1
 _MOST_HOPS: Final = 254  # one segment, with this speaker's own AS in front
 
 
 def parse_unicast(value: Mapping[str, Any]) -> UnicastRoute:
     """Return the route of an object; `TextError` points at the column of the field that is wrong."""
+    _refuse_misspelled(value)
     prefix = _prefix(value)
     communities, extended = parse_communities(_text(value, "communities"), "communities")
     if not prefix.length:
@@ -42,6 +50,14 @@ def parse_unicast(value: Mapping[str, Any]) -> UnicastRoute:
         local_pref=_number(value, "localpref"),
         communities=communities,
     )
+
+
+def _refuse_misspelled(value: Mapping[str, Any]) -> None:
+    """Refuse a field that is nearly one of ours: a blackhole without its community would be an ordinary route."""
+    for field in value:
+        near = [] if field in _KNOWN else get_close_matches(str(field), _FIELDS, n=1, cutoff=0.8)
+        if near:
+            raise TextError(str(field), 0, "unknown field of a route", f"did you mean {near[0]}?")
 
 
 def unicast_key(prefix: str) -> RouteKey:

@@ -13,7 +13,7 @@ import socket
 import struct
 from typing import Final
 
-from tidegate.errors import ConfigError, SourceError
+from tidegate.errors import ConfigError, NotPermitted, SourceError
 from tidegate.wire.bgp.peer_config import PeerConfig
 
 __all__ = [
@@ -140,7 +140,8 @@ def listen_socket(address: str, port: int, *, name: str = "BGP listener") -> soc
         sock.listen(_BACKLOG)
     except OSError as error:
         sock.close()
-        raise SourceError(f"{name} {address} port {port}", _advice(error)) from None
+        kind = NotPermitted if error.errno == errno.EACCES else SourceError
+        raise kind(f"{name} {address} port {port}", _advice(error)) from None
     return sock
 
 
