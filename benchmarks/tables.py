@@ -193,7 +193,7 @@ async def _speak(port: int, results: Any) -> dict[str, float]:  # noqa: ANN401 -
         before = _status("self", "VmRSS")
         results.send(speaker.ports[0])
         await up.wait()
-        rib = speaker.table("127.0.0.9")
+        rib = speaker.peer("127.0.0.9").rib_in
         cpu, longest, last = time.process_time(), 0.0, time.monotonic()
         while rib.count(FAMILIES[0]) < IPV4 or rib.count(FAMILIES[1]) < IPV6:
             await asyncio.sleep(0)

@@ -20,14 +20,13 @@ import msgspec
 from tidegate.apps.analyzer import Analyzer
 from tidegate.apps.bgp_log import BgpLog
 from tidegate.apps.config import FAMILIES, BgpConfig, Config, peers_of, sources_of, state_of, station_of
-from tidegate.apps.prefix_ranking import TopPrefixes, TopQuery, make_query, rank_prefixes
+from tidegate.apps.prefix_ranking import TopPrefixes, TopQuery, make_query, rank_table
 from tidegate.apps.routing import (
     FILE,
     RouterTable,
     Source,
     Sources,
     bmp_parts,
-    definition_name,
     parse_next_hops,
     router_name,
 )
@@ -36,6 +35,7 @@ from tidegate.errors import ConfigError, NotPermitted, TidegateError
 from tidegate.io.bgp import NeighborStatus, PeerConfig, SelfTest, Speaker
 from tidegate.io.bgp_hooks import Hooks
 from tidegate.io.bgp_socket import canonical
+from tidegate.io.bgp_wanted import EVERYONE
 from tidegate.io.bmp import BmpHooks, BmpStation, RouterStatus, StationConfig
 from tidegate.wire.bgp.constants import Family, Safi
 from tidegate.wire.bgp.routes import Route, RouteKey, UnicastRoute
@@ -44,7 +44,6 @@ __all__ = ["BgpService", "Told", "bgp_service"]
 
 _UNPRIVILEGED_BGP_PORT: Final = 1179
 _TIE_S: Final = 1.0
-_EVERYONE: Final = ""
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -137,7 +136,7 @@ class BgpService:
                 self.speaker = await self._begin()
                 restored = len(self.speaker.restored())
                 if restored:
-                    self.log.add(_EVERYONE, "change", f"{restored} routes restored from the state file")
+                    self.log.add(EVERYONE, "change", f"{restored} routes restored from the state file")
         return self.speaker
 
     async def _begin(self) -> Speaker:
@@ -250,7 +249,7 @@ class BgpService:
         negotiated = peer.connections.negotiated
         asn = self._asns.get(name, peer.config.peer_as or 0) if negotiated is None else int(negotiated.peer_as)
         self._asns[name] = asn
-        everyone, own = self._pushed[_EVERYONE], self._pushed[name]
+        everyone, own = self._pushed.get(EVERYONE, (0, 0)), self._pushed.get(name, (0, 0))
         pushed = everyone[0] + own[0], everyone[1] + own[1]
         return RouterTable(name, asn, peer.connections.best.state.value, (peer.rib_in,), pushed)
 
@@ -268,17 +267,7 @@ class BgpService:
     def ranking(self, router: str, query: TopQuery) -> Callable[[], TopPrefixes]:
         """Return what ranks a router's prefixes, to be called on another thread; `ConfigError`."""
         asked, table = make_query(query), self.find(router)
-        source = self._sources.of(table.name)
-
-        def rank() -> TopPrefixes:
-            if source is None:
-                return rank_prefixes(table, [], asked)
-            known = self._analyzer.agents()
-            agents = self._sources.agents(table.name, ipv6=asked.ipv6, known=known)
-            name = definition_name(source, asked.direction)
-            return rank_prefixes(table, self._analyzer.snapshots(agents, name) or [], asked)
-
-        return rank
+        return lambda: rank_table(table, asked, sources=self._sources, analyzer=self._analyzer)
 
     def announce(self, peer: str | None, route: Route) -> None:
         """Want a route, see `Speaker.announce`."""
@@ -293,7 +282,7 @@ class BgpService:
 
     def _count(self, peer: str | None, place: int, *, unicast: bool) -> None:
         if unicast:
-            self._pushed[_EVERYONE if peer is None else router_name(peer)][place] += 1
+            self._pushed[EVERYONE if peer is None else router_name(peer)][place] += 1
 
     def refresh(self, router: str, family: str | None) -> list[str]:
         """Ask a neighbour for its routes again, of all families or one; return those that it was asked for."""

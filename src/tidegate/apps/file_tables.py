@@ -11,9 +11,9 @@ import msgspec
 
 from tidegate.apps.analyzer import Analyzer
 from tidegate.apps.config import BgpConfig, sources_of
-from tidegate.apps.prefix_ranking import TopPrefixes, TopQuery, rank_prefixes
+from tidegate.apps.prefix_ranking import TopPrefixes, TopQuery, rank_table
 from tidegate.apps.received import Page, best_route, received_routes, received_rules, shown_rules
-from tidegate.apps.routing import RouterTable, Source, Sources, definition_name, parse_next_hops, router_name
+from tidegate.apps.routing import RouterTable, Source, Sources, parse_next_hops, router_name
 from tidegate.data.address import Words
 
 __all__ = ["FileTables"]
@@ -50,13 +50,7 @@ class FileTables:
 
     def top_prefixes(self, router: str, query: TopQuery) -> TopPrefixes:
         """Return the prefixes that carry most traffic of the agents tied to a router."""
-        table = self._find(router)
-        source = self._sources.of(table.name)
-        if source is None:
-            return rank_prefixes(table, [], query)
-        agents = self._sources.agents(table.name, ipv6=query.ipv6, known=self._analyzer.agents())
-        snapshots = self._analyzer.snapshots(agents, definition_name(source, query.direction))
-        return rank_prefixes(table, snapshots or [], query)
+        return rank_table(self._find(router), query, sources=self._sources, analyzer=self._analyzer)
 
     def best_route(self, router: str, address: bytes) -> dict[str, object] | None:
         """Return the longest match of an address."""

@@ -17,8 +17,9 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from tidegate.apps.analyzer import Analyzer
 from tidegate.apps.received import route_to, unicast
-from tidegate.apps.routing import DIRECTIONS, RouterTable
+from tidegate.apps.routing import DIRECTIONS, RouterTable, Sources, definition_name
 from tidegate.data.address import MAPPED
 from tidegate.engine.keys import number_rows
 from tidegate.engine.reading import Snapshot
@@ -26,7 +27,7 @@ from tidegate.errors import ConfigError
 from tidegate.kernel import F64, U64
 from tidegate.wire.bgp.prefix import Prefix
 
-__all__ = ["MOST_PREFIXES", "TopPrefixes", "TopQuery", "make_query", "rank_prefixes"]
+__all__ = ["MOST_PREFIXES", "TopPrefixes", "TopQuery", "make_query", "rank_prefixes", "rank_table"]
 
 MOST_PREFIXES: Final = 10_000
 _FOLDED: Final = 100_000  # prefixes that are looked at where some may be left out
@@ -75,6 +76,16 @@ def make_query(query: TopQuery) -> TopQuery:
     if not 0 <= query.most <= MOST_PREFIXES:
         raise ConfigError("max_prefixes", f"{query.most} is not from 0 to {MOST_PREFIXES}")
     return msgspec.structs.replace(query, direction=direction)
+
+
+def rank_table(table: RouterTable, query: TopQuery, *, sources: Sources, analyzer: Analyzer) -> TopPrefixes:
+    """Return the prefixes that carry most traffic of the agents tied to a table; asks the shards."""
+    source = sources.of(table.name)
+    if source is None:
+        return rank_prefixes(table, [], query)
+    agents = sources.agents(table.name, ipv6=query.ipv6, known=analyzer.agents())
+    snapshots = analyzer.snapshots(agents, definition_name(source, query.direction))
+    return rank_prefixes(table, snapshots or [], query)
 
 
 def rank_prefixes(table: RouterTable, snapshots: Sequence[Snapshot], query: TopQuery) -> TopPrefixes:

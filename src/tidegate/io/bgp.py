@@ -32,7 +32,6 @@ from tidegate.wire.bgp.constants import Family
 from tidegate.wire.bgp.peer import Peer
 from tidegate.wire.bgp.peer_config import PeerConfig
 from tidegate.wire.bgp.profile import adapt
-from tidegate.wire.bgp.ribin import RibIn
 from tidegate.wire.bgp.routes import FlowRoute, Route, RouteKey, UnicastRoute, route_key
 
 __all__ = ["Hooks", "NeighborStatus", "PeerConfig", "PeerRange", "Restored", "SelfTest", "Speaker", "StateFile"]
@@ -249,10 +248,6 @@ class Speaker:
     def flows(self, peer: str | None) -> tuple[FlowRoute, ...]:
         """Return the FlowSpec rules that are wanted at a peer, or at any where `peer` is None, each once."""
         return tuple(route for route in self._told(peer) if isinstance(route, FlowRoute))
-
-    def table(self, peer: str) -> RibIn:
-        """Return what a peer has announced; lookups in it may be made from any thread."""
-        return self._link(peer).peer.rib_in
 
     def neighbors(self) -> list[NeighborStatus]:
         """Return how things stand with each peer."""

@@ -13,6 +13,7 @@ from typing import Final
 
 __all__ = [
     "AS_TRANS",
+    "DEFAULT_LOCAL_PREF",
     "EXTENDED_LIMIT",
     "HEADER_OCTETS",
     "MARKER",
@@ -44,6 +45,7 @@ HEADER_OCTETS: Final = 19
 STANDARD_LIMIT: Final = 4096  # RFC 4271 section 4.1
 EXTENDED_LIMIT: Final = 65535  # RFC 8654
 AS_TRANS: Final = 23456  # RFC 6793: stands for an AS that needs four octets
+DEFAULT_LOCAL_PREF: Final = 100  # where a route has none (RFC 4271 leaves it to policy; routers agree on this)
 
 
 class MessageType(IntEnum):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from tidegate.kernel import I64, U8, inline, kernel
 from tidegate.octets import be8, be16, be32
-from tidegate.wire.bgp.mrt import RECORD_OCTETS, RIB_SUBTYPES
+from tidegate.wire.bgp.mrt import HEADER_OCTETS, RECORD_OCTETS, RIB_SUBTYPES, MrtType
 from tidegate.wire.bgp.mrt_routes import Batch, Form
 
 __all__ = ["FULL", "KERNELS", "NEED_MORE", "OTHER", "PEERS", "ROW_COLUMNS", "add_rows", "walk_rib"]
@@ -18,8 +18,7 @@ __all__ = ["FULL", "KERNELS", "NEED_MORE", "OTHER", "PEERS", "ROW_COLUMNS", "add
 NEED_MORE, FULL, OTHER = range(3)  # OTHER: a record that the caller reads
 PEERS = 1 << 16  # in one index, at most
 ROW_COLUMNS = 6
-_HEADER = 12
-_TABLE_DUMP_V2 = 13
+_TABLE_DUMP_V2 = int(MrtType.TABLE_DUMP_V2)
 _MOST_OCTETS = RECORD_OCTETS
 
 
@@ -50,7 +49,7 @@ def walk_rib(data: U8, wanted: U8, counts: I64, rows: I64, state: I64) -> None:
     last two added to what was there.
     """
     at, count, verdict = state[0], 0, NEED_MORE
-    while at + _HEADER <= data.size:
+    while at + HEADER_OCTETS <= data.size:
         subtype, octets = be16(data, at + 6), be32(data, at + 8)
         family = 0 if subtype == 2 or subtype == 8 else 1  # noqa: PLR1714 - numba would make a set of it
         extra = 4 if subtype >= 8 else 0
@@ -58,10 +57,10 @@ def walk_rib(data: U8, wanted: U8, counts: I64, rows: I64, state: I64) -> None:
         if be16(data, at + 4) != _TABLE_DUMP_V2 or not known or octets > _MOST_OCTETS:
             verdict = OTHER
             break
-        end = at + _HEADER + octets
+        end = at + HEADER_OCTETS + octets
         if end > data.size:
             break
-        prefix = at + _HEADER + 4
+        prefix = at + HEADER_OCTETS + 4
         bits = be8(data, prefix) if octets >= 5 else 255
         place = prefix + 1 + (bits + 7) // 8
         found = -1 if bits > (128 if family else 32) else _scan(data, place, end, extra, wanted[family])

@@ -33,6 +33,7 @@ from tidegate.wire.bgp.attributes import (
 from tidegate.wire.bgp.communities import IPV6_EXTENDED_OCTETS, encode_action
 from tidegate.wire.bgp.constants import (
     AS_TRANS,
+    DEFAULT_LOCAL_PREF,
     Afi,
     AttributeCode,
     ErrorCode,
@@ -61,7 +62,6 @@ __all__ = [
 ]
 
 Destination = Prefix | FlowRule
-_DEFAULT_LOCAL_PREF: Final = 100
 _MOST_ASNS: Final = 255  # in one segment
 _NEXT_HOP_OCTETS: Final = {Family.IPV4_UNICAST: (4,), Family.IPV6_UNICAST: (16, 32)}  # RFC 2545 section 3
 _HOPS: Final[Mapping[SegmentType, Callable[[tuple[int, ...]], int]]] = MappingProxyType(
@@ -298,7 +298,7 @@ def _frame(withdrawn: bytes, attributes: bytes, nlri: bytes, negotiated: Negotia
 
 def _attributes(route: Route, negotiated: Negotiated) -> Attributes:
     path = _path(route, negotiated)
-    local_pref = _DEFAULT_LOCAL_PREF if route.local_pref is None else route.local_pref
+    local_pref = DEFAULT_LOCAL_PREF if route.local_pref is None else route.local_pref
     old = not negotiated.four_octet_as and any(asn >= 1 << 16 for segment in path for asn in segment.asns)
     common = Attributes(
         origin=Origin.IGP,

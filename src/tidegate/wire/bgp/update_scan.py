@@ -24,8 +24,8 @@ from tidegate.data.route_attributes import ATTRIBUTES as SET
 from tidegate.data.route_attributes import AttributeRows
 from tidegate.kernel import I64, U8, Int, inline, kernel, records
 from tidegate.wire.bgp.attributes import ATTRIBUTES
+from tidegate.wire.bgp.constants import DEFAULT_LOCAL_PREF, Family
 from tidegate.wire.bgp.constants import AttributeCode as Code
-from tidegate.wire.bgp.constants import Family
 from tidegate.wire.bgp.open import Negotiated
 from tidegate.wire.bgp.update import Update, decode_update
 
@@ -92,7 +92,6 @@ _AGGREGATOR = int(Code.AGGREGATOR)
 _MP_REACH, _MP_UNREACH = int(Code.MP_REACH), int(Code.MP_UNREACH)
 _LONG, _KIND = 0x10, 0xC0
 _SEQUENCE, _CONFED_SET = 2, 4
-_DEFAULT_LOCAL_PREF = 100
 _WORST = 0xFFFF_FFFF
 _MOST_HOPS = 0xFFFF
 _MAPPED = np.uint64(0xFFFF << 32)  # of the low word of an IPv4 address, see data/address.py
@@ -284,7 +283,7 @@ def _scan_block(scan: Scan, start: Int, stop: Int, at: Int) -> Int:
             return -1
         rank += more
         here += length
-    preferred = row[at].local_pref if row[at].local_pref >= 0 else np.int64(_DEFAULT_LOCAL_PREF)
+    preferred = row[at].local_pref if row[at].local_pref >= 0 else np.int64(DEFAULT_LOCAL_PREF)
     row[at].rank = np.uint64((np.int64(_WORST) - preferred) << 18 | rank)
     return seen
 
